@@ -1,0 +1,1 @@
+"""Command-line tools: convert, evaluate, summary, warmup."""

@@ -1,0 +1,1 @@
+"""The weight store and the readers of trained checkpoints."""
