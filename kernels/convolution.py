@@ -1,0 +1,92 @@
+"""3x3 convolution over all channels, any stride: MMNet's first layer.
+
+``out[n, y, x, o] = clamp(bias[o] + sum over ky, kx, i of
+input[n, y * stride - top + ky, x * stride - left + kx, i] * weights[ky, kx, i, o])``
+
+with zeros outside the image (TensorFlow SAME padding).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .jit import kernel
+from .padding import same_padding
+from .pointwise import pixels_tiled
+
+__all__ = ["convolution", "reference"]
+
+
+def reference(
+    x: NDArray,
+    weights: NDArray,
+    bias: NDArray,
+    lower: float,
+    upper: float,
+    stride: int,
+    out: NDArray,
+    at: int,
+) -> None:
+    """Convolve with 3x3 filters, in NumPy.
+
+    Parameters
+    ----------
+    x : (N, H, W, I) float array
+    weights : (3, 3, I, O) float array
+    bias : (O,) float array
+    lower, upper : float
+        Clamp of the result.
+    stride : int
+    out : (N, ceil(H / stride), ceil(W / stride), C) float array
+        Receives the result in channels ``at : at + O``.
+    at : int
+    """
+    n, height, width, _ = x.shape
+    rows, columns = out.shape[1:3]
+    top = same_padding(height, rows, 3, stride, 1)
+    left = same_padding(width, columns, 3, stride, 1)
+    padded = np.pad(x, ((0, 0), (top, 2 * stride), (left, 2 * stride), (0, 0)))
+    total = np.broadcast_to(bias, (n, rows, columns, len(bias))).copy()
+    for ky in range(3):
+        for kx in range(3):
+            window = padded[:, ky:, kx:][:, : rows * stride : stride, : columns * stride : stride]
+            total += window @ weights[ky, kx]  # (N, rows, columns, I) @ (I, O)
+    np.clip(total, lower, upper, out=out[..., at : at + len(bias)])
+
+
+@kernel(
+    "void(float32[:,:,:,::1], float32[::1], float32[::1], intp, float32, float32, intp, "
+    "float32[:,:,:,::1], intp, intp, intp)"
+)
+def convolution(x, packed, bias, channels, lower, upper, stride, out, at, start, stop):
+    """Convolve output rows ``start`` to ``stop`` of the N * rows with 3x3 filters, in Numba.
+
+    As `reference`; ``packed`` is `pointwise.pack` of the weights reshaped to (9 * I, O). Each row
+    of patches is gathered beside one another and then is a pointwise convolution.
+    """
+    height, width, depth = x.shape[1], x.shape[2], x.shape[3]
+    rows, columns, step = out.shape[1], out.shape[2], out.shape[3]
+    top = same_padding(height, rows, 3, stride, 1)
+    left = same_padding(width, columns, 3, stride, 1)
+    patches = np.empty((columns, 9 * depth), np.float32)  # one row's worth, a few kB
+    for row in range(start, stop):
+        n, y = row // rows, row % rows
+        for column in range(columns):
+            k = 0
+            for ky in range(3):
+                source_y = y * stride - top + ky
+                for kx in range(3):
+                    source_x = column * stride - left + kx
+                    if 0 <= source_y < height and 0 <= source_x < width:
+                        for i in range(depth):
+                            patches[column, k] = x[n, source_y, source_x, i]
+                            k += 1
+                    else:
+                        for _ in range(depth):
+                            patches[column, k] = 0.0
+                            k += 1
+        pixels_tiled(
+            patches.reshape(-1), 0, columns, 9 * depth, packed, bias, channels, lower, upper,
+            out.reshape(-1), row * columns * step + at, step,
+        )  # fmt: skip
