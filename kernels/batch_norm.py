@@ -1,7 +1,7 @@
-"""Batch normalization and its folding into the convolution before it.
+"""Batch normalization: folded into the convolution at inference, with batch statistics in training.
 
-``y = gamma * (x - mean) / sqrt(variance + EPSILON) + beta`` with the moving statistics is an affine
-map per channel, so at inference it becomes part of the weights and a bias.
+``y = gamma * (x - mean) / sqrt(variance + EPSILON) + beta``. With the moving statistics this is an
+affine map per channel, so at inference it becomes part of the weights and a bias.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["EPSILON", "fold"]
+__all__ = ["EPSILON", "backward", "fold", "forward", "statistics"]
 
 EPSILON = 1e-3
 """Added to the variance, as in the authors' program."""
@@ -36,3 +36,42 @@ def fold(
     folded = weights.astype(np.float64) * scale
     bias = beta.astype(np.float64) - mean.astype(np.float64) * scale
     return folded.astype(weights.dtype), bias.astype(weights.dtype)
+
+
+def statistics(x: NDArray) -> tuple[NDArray, NDArray]:
+    """Return mean and (biased) variance of each channel over a batch (N, H, W, C)."""
+    mean = x.mean(axis=(0, 1, 2))
+    return mean, np.square(x - mean).mean(axis=(0, 1, 2))
+
+
+def forward(x: NDArray, gamma: NDArray, beta: NDArray, mean: NDArray, variance: NDArray) -> NDArray:
+    """Normalize a batch (N, H, W, C) with its `statistics`."""
+    return gamma * (x - mean) / np.sqrt(variance + EPSILON) + beta
+
+
+def backward(
+    x: NDArray, gamma: NDArray, mean: NDArray, variance: NDArray, d_out: NDArray
+) -> tuple[NDArray, NDArray, NDArray]:
+    """Differentiate `forward`, its statistics included.
+
+    With x' = (x - mean) / sqrt(variance + EPSILON) and averages over the batch,
+    ``dx = gamma / sqrt(variance + EPSILON) * (d_out - avg(d_out) - x' * avg(d_out * x'))``
+    (Ioffe and Szegedy 2015, section 3).
+
+    Parameters
+    ----------
+    x, d_out : (N, H, W, C) float arrays
+        Input, and gradient with respect to the output.
+    gamma, mean, variance : (C,) float arrays
+
+    Returns
+    -------
+    dx : (N, H, W, C) array, dgamma : (C,) array, dbeta : (C,) array
+    """
+    inverse = 1 / np.sqrt(variance + EPSILON)
+    normal = (x - mean) * inverse
+    d_beta = d_out.sum(axis=(0, 1, 2))
+    d_gamma = (d_out * normal).sum(axis=(0, 1, 2))
+    count = x.size // x.shape[-1]
+    dx = gamma * inverse * (d_out - d_beta / count - normal * (d_gamma / count))
+    return dx, d_gamma, d_beta

@@ -11,11 +11,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .jit import kernel
+from .jit import Inline, kernel
 from .padding import same_padding
 from .pointwise import pixels_tiled
 
-__all__ = ["convolution", "reference"]
+__all__ = ["backward", "convolution", "gather_row", "reference"]
 
 
 def reference(
@@ -55,6 +55,56 @@ def reference(
     np.clip(total, lower, upper, out=out[..., at : at + len(bias)])
 
 
+def backward(x: NDArray, weights: NDArray, stride: int, d_out: NDArray) -> tuple[NDArray, NDArray]:
+    """Differentiate the convolution (without bias and clamp), in NumPy.
+
+    Parameters
+    ----------
+    x : (N, H, W, I) float array
+    weights : (3, 3, I, O) float array
+    stride : int
+    d_out : (N, rows, columns, O) float array
+        Gradient with respect to the output.
+
+    Returns
+    -------
+    dx : (N, H, W, I) array, dweights : (3, 3, I, O) array
+    """
+    _, height, width, _ = x.shape
+    rows, columns = d_out.shape[1:3]
+    top = same_padding(height, rows, 3, stride, 1)
+    left = same_padding(width, columns, 3, stride, 1)
+    border = ((0, 0), (top, 2 * stride), (left, 2 * stride), (0, 0))
+    padded = np.pad(x, border)
+    d_padded, d_weights = np.zeros_like(padded), np.zeros_like(weights)
+    for ky in range(3):
+        for kx in range(3):
+            at = (
+                slice(None),
+                slice(ky, ky + rows * stride, stride),
+                slice(kx, kx + columns * stride, stride),
+            )
+            d_weights[ky, kx] = np.tensordot(padded[at], d_out, ((0, 1, 2), (0, 1, 2)))
+            d_padded[at] += d_out @ weights[ky, kx].T
+    return d_padded[:, top : top + height, left : left + width], d_weights
+
+
+@Inline
+def gather_row(x, n, y, stride, top, left, columns, patches):
+    """Lay the 3x3 patches of output row ``y`` of image ``n`` side by side: (columns, 9 * I)."""
+    height, width, depth = x.shape[1], x.shape[2], x.shape[3]
+    for column in range(columns):
+        k = 0
+        for ky in range(3):
+            source_y = y * stride - top + ky
+            for kx in range(3):
+                source_x = column * stride - left + kx
+                inside = 0 <= source_y < height and 0 <= source_x < width
+                for i in range(depth):
+                    patches[column, k] = x[n, source_y, source_x, i] if inside else 0.0
+                    k += 1
+
+
 @kernel(
     "void(float32[:,:,:,::1], float32[::1], float32[::1], intp, float32, float32, intp, "
     "float32[:,:,:,::1], intp, intp, intp)"
@@ -71,21 +121,7 @@ def convolution(x, packed, bias, channels, lower, upper, stride, out, at, start,
     left = same_padding(width, columns, 3, stride, 1)
     patches = np.empty((columns, 9 * depth), np.float32)  # one row's worth, a few kB
     for row in range(start, stop):
-        n, y = row // rows, row % rows
-        for column in range(columns):
-            k = 0
-            for ky in range(3):
-                source_y = y * stride - top + ky
-                for kx in range(3):
-                    source_x = column * stride - left + kx
-                    if 0 <= source_y < height and 0 <= source_x < width:
-                        for i in range(depth):
-                            patches[column, k] = x[n, source_y, source_x, i]
-                            k += 1
-                    else:
-                        for _ in range(depth):
-                            patches[column, k] = 0.0
-                            k += 1
+        gather_row(x, row // rows, row % rows, stride, top, left, columns, patches)
         pixels_tiled(
             patches.reshape(-1), 0, columns, 9 * depth, packed, bias, channels, lower, upper,
             out.reshape(-1), row * columns * step + at, step,

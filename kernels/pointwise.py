@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from .jit import Inline, kernel
 from .tile import tile_1x8, tile_1x16, tile_6x8, tile_6x16
 
-__all__ = ["pack", "pack_bias", "pixels_tiled", "pointwise", "reference"]
+__all__ = ["backward", "pack", "pack_bias", "pixels_tiled", "pointwise", "reference"]
 
 
 def reference(
@@ -38,6 +38,24 @@ def reference(
     total = x @ weights  # (N, H, W, I) @ (I, O) -> (N, H, W, O)
     total += bias
     np.clip(total, lower, upper, out=out[..., at : at + weights.shape[1]])
+
+
+def backward(x: NDArray, weights: NDArray, d_out: NDArray) -> tuple[NDArray, NDArray]:
+    """Differentiate the convolution (without bias and clamp), in NumPy.
+
+    Parameters
+    ----------
+    x : (N, H, W, I) float array
+    weights : (I, O) float array
+    d_out : (N, H, W, O) float array
+        Gradient with respect to the output.
+
+    Returns
+    -------
+    dx : (N, H, W, I) array, dweights : (I, O) array
+    """
+    depth, channels = weights.shape
+    return d_out @ weights.T, x.reshape(-1, depth).T @ d_out.reshape(-1, channels)
 
 
 def pack(weights: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -14,9 +14,18 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .jit import kernel
+from .jit import Inline, kernel
 
-__all__ = ["MODES", "along", "coordinates", "reference", "resize"]
+__all__ = [
+    "MODES",
+    "along",
+    "backward",
+    "coordinates",
+    "reference",
+    "resize",
+    "resize_row",
+    "spread_tables",
+]
 
 MODES = ("legacy", "align_corners", "half_pixel")
 
@@ -86,6 +95,87 @@ def along(
     return second
 
 
+def backward(d_out: NDArray, height: int, width: int, mode: str = "legacy") -> NDArray:
+    """Differentiate the resize: spread each output's gradient over the samples it was made of.
+
+    Parameters
+    ----------
+    d_out : (N, rows, columns, C) float array
+        Gradient with respect to the output.
+    height, width : int
+        Size of the input.
+    mode : {"legacy", "align_corners", "half_pixel"}
+
+    Returns
+    -------
+    (N, height, width, C) array
+    """
+    dx = d_out
+    for axis, size in ((2, width), (1, height)):
+        lower, upper, fraction = coordinates(size, dx.shape[axis], mode)
+        weight = fraction.reshape(-1, *[1] * (3 - axis)).astype(dx.dtype)
+        spread = np.zeros((*dx.shape[:axis], size, *dx.shape[axis + 1 :]), dx.dtype)
+        lines = (slice(None),) * axis
+        np.add.at(spread, (*lines, lower), dx * (1 - weight))
+        np.add.at(spread, (*lines, upper), dx * weight)
+        dx = spread
+    return dx
+
+
+def spread_tables(
+    height: int, width: int
+) -> tuple[NDArray[np.float32], NDArray[np.intp], NDArray[np.intp]]:
+    """Return the x2 resize's gradient as a convolution with stride 2 over the output.
+
+    Input sample i is read by outputs 2i - 1, 2i and 2i + 1 with weights 1/2, 1 and 1/2; the last
+    one, its edge being repeated, by output 2i + 1 with weight 1.
+
+    Returns
+    -------
+    filters : (4, 4) float32 array
+        As `taps.zero_bordered` makes them, for one channel.
+    y_taps, runs : intp arrays
+        As `taps.row_table` and `taps.run_table` make them.
+    """
+    line = np.array([0.5, 1.0, 0.5, 0.0], np.float32)
+    y_taps, x_taps = (_spread_taps(size) for size in (height, width))
+    runs = [[i, i + 1, *x_taps[i]] for i in (0, width - 1)]
+    if width == 1:
+        runs = runs[:1]
+    elif width > 2:
+        runs.insert(1, [1, width - 1, *x_taps[1]])
+    return np.outer(line, line), y_taps, np.array(runs, np.intp)
+
+
+def _spread_taps(size: int) -> NDArray[np.intp]:
+    source = np.arange(size)[:, None] * 2 + np.arange(-1, 2)
+    which = np.tile(np.arange(3), (size, 1))
+    which[-1, 2] = 1  # weight 1
+    which[0, 0] = 3  # outside
+    return np.hstack([np.maximum(source, 0), which]).astype(np.intp)
+
+
+@Inline
+def resize_row(
+    x, x_at, channels, row, y_lower, y_upper, y_fraction, x_lower, x_upper, x_fraction, width, out,
+    o_at, o_step,
+):  # fmt: skip
+    """Resize into one output row; the image starts at ``x[x_at]``, the row at ``out[o_at]``."""
+    line = width * channels
+    above = x[x_at + y_lower[row] * line :]
+    below = x[x_at + y_upper[row] * line :]
+    fy = y_fraction[row]
+    for column in range(len(x_lower)):
+        left, right, fx = x_lower[column] * channels, x_upper[column] * channels, x_fraction[column]
+        a, b = above[left : left + channels], above[right : right + channels]
+        c, d = below[left : left + channels], below[right : right + channels]
+        target = out[o_at + column * o_step : o_at + column * o_step + channels]
+        for i in range(channels):
+            high = a[i] + (b[i] - a[i]) * fx
+            low = c[i] + (d[i] - c[i]) * fx
+            target[i] = high + (low - high) * fy
+
+
 @kernel(
     "void(float32[:,:,:,::1], intp[::1], intp[::1], float32[::1], intp[::1], intp[::1], "
     "float32[::1], float32[:,:,:,::1], intp, intp, intp)"
@@ -95,17 +185,11 @@ def resize(x, y_lower, y_upper, y_fraction, x_lower, x_upper, x_fraction, out, a
 
     As `reference`, with the `coordinates` of both axes computed ahead.
     """
-    channels = x.shape[3]
-    rows, columns = out.shape[1], out.shape[2]
+    height, width, channels = x.shape[1], x.shape[2], x.shape[3]
+    rows, columns, step = out.shape[1], out.shape[2], out.shape[3]
     for row in range(start, stop):
-        n, y = row // rows, row % rows
-        above, below, fy = x[n, y_lower[y]], x[n, y_upper[y]], y_fraction[y]
-        for column in range(columns):
-            a, b = above[x_lower[column]], above[x_upper[column]]
-            c, d = below[x_lower[column]], below[x_upper[column]]
-            fx = x_fraction[column]
-            target = out[n, y, column, at : at + channels]
-            for i in range(channels):
-                high = a[i] + (b[i] - a[i]) * fx
-                low = c[i] + (d[i] - c[i]) * fx
-                target[i] = high + (low - high) * fy
+        resize_row(
+            x.reshape(-1), row // rows * height * width * channels, channels, row % rows, y_lower,
+            y_upper, y_fraction, x_lower, x_upper, x_fraction, width, out.reshape(-1),
+            row * columns * step + at, step,
+        )  # fmt: skip

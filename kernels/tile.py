@@ -3,8 +3,7 @@
 ``out[r, c] = clamp(sum over k of x[r, k] * w[k, c] + bias[c])`` for a few pixels r and 16 or 8
 output channels c at a time. The accumulators live in vector registers for the whole sum, which no
 loop that Numba compiles does by itself: six pixels by sixteen channels are twelve accumulators of
-eight floats, and each weight loaded serves six pixels. LLVM lowers the same IR to AVX2, AVX-512 and
-NEON (two registers for each vector of eight).
+eight floats, and each weight loaded serves six pixels.
 
 The sum runs over k in order with fused multiply-adds, whatever the tile's height, so a pixel's
 result does not depend on which tile it fell into.
@@ -16,10 +15,13 @@ from collections.abc import Callable
 from typing import Any
 
 from .jit import Intrinsic
+from .vector import LANES, Vectors
 
-__all__ = ["LANES", "ROWS", "tile_1x8", "tile_1x16", "tile_6x8", "tile_6x16"]
+__all__ = [
+    "ROWS", "product_1x8", "product_1x16", "product_6x8", "product_6x16",
+    "tile_1x8", "tile_1x16", "tile_6x8", "tile_6x16",
+]  # fmt: skip
 
-LANES = 8
 ROWS = 6
 
 
@@ -42,76 +44,30 @@ def _emit(rows: int, columns: int) -> Callable[..., Any]:
     """Return Numba's code generator for one tile."""
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        from llvmlite import ir
-        from numba.core import cgutils
-
-        index = ir.IntType(64)
-        scalar = ir.FloatType()
-        vector = ir.VectorType(scalar, LANES)
-        vectors = columns // LANES
-        fma = cgutils.get_or_insert_function(
-            builder.module, ir.FunctionType(vector, [vector] * 3), f"llvm.fma.v{LANES}f32"
-        )
-
-        def pointer(position: int, offset: Any) -> Any:
-            array = context.make_array(signature.args[position])(
-                context, builder, arguments[position]
-            )
-            return builder.gep(array.data, [offset])
-
-        def load_vector(base: Any, offset: Any) -> Any:
-            address = builder.bitcast(builder.gep(base, [offset]), vector.as_pointer())
-            return builder.load(address, align=4)
-
-        def splat(value: Any) -> Any:
-            first = builder.insert_element(ir.Constant(vector, ir.Undefined), value, index(0))
-            zeros = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
-            return builder.shuffle_vector(first, ir.Constant(vector, ir.Undefined), zeros)
-
+        vectors = Vectors(context, builder, signature, arguments)
         _, x_at, x_step, _, w_at, depth, _, b_at, lower, upper, _, o_at, o_step = arguments
-        x_rows = [
-            builder.gep(pointer(0, x_at), [builder.mul(x_step, index(r))]) for r in range(rows)
-        ]
-        w_base, b_base, o_base = pointer(3, w_at), pointer(6, b_at), pointer(10, o_at)
+        first = vectors.pointer(0, x_at)
+        x_rows = [builder.gep(first, [builder.mul(x_step, vectors.index(r))]) for r in range(rows)]
+        w_base, b_base = vectors.pointer(3, w_at), vectors.pointer(6, b_at)
+        o_base = vectors.pointer(10, o_at)
+        lanes = [vectors.index(lane) for lane in range(0, columns, LANES)]
 
-        entry = builder.block
-        loop = builder.append_basic_block("tile.loop")
-        done = builder.append_basic_block("tile.done")
-        zero = ir.Constant(vector, [0.0] * LANES)
-        builder.branch(loop)  # depth is at least 1: every layer has an input channel
-        builder.position_at_end(loop)
-        k = builder.phi(index)
-        k.add_incoming(index(0), entry)
-        sums = [[builder.phi(vector) for _ in range(vectors)] for _ in range(rows)]
-        w_row = builder.mul(k, index(columns))
-        lanes = [builder.add(w_row, index(LANES * v)) for v in range(vectors)]
-        weights = [load_vector(w_base, lane) for lane in lanes]
-        following = []
-        for r in range(rows):
-            value = splat(builder.load(builder.gep(x_rows[r], [k])))
-            following.append(
-                [builder.call(fma, [value, weights[v], sums[r][v]]) for v in range(vectors)]
-            )
-        k_next = builder.add(k, index(1))
-        k.add_incoming(k_next, loop)
-        for r in range(rows):
-            for v in range(vectors):
-                sums[r][v].add_incoming(zero, entry)
-                sums[r][v].add_incoming(following[r][v], loop)
-        builder.cbranch(builder.icmp_signed("<", k_next, depth), loop, done)
-
-        builder.position_at_end(done)
-        low, high = splat(lower), splat(upper)
-        for v in range(vectors):
-            bias = load_vector(b_base, index(LANES * v))
+        sums = [vectors.zero] * (rows * len(lanes))  # row by row
+        with vectors.loop(depth, sums) as k:  # every layer has an input channel: depth >= 1
+            w_row = builder.mul(k, vectors.index(columns))
+            weights = [vectors.load(w_base, builder.add(w_row, lane)) for lane in lanes]
             for r in range(rows):
-                value = builder.fadd(following[r][v], bias)
-                # "value < low ? low : value" lets a NaN through, as numpy.clip does.
-                value = builder.select(builder.fcmp_ordered("<", value, low), low, value)
-                value = builder.select(builder.fcmp_ordered(">", value, high), high, value)
-                offset = builder.add(builder.mul(o_step, index(r)), index(LANES * v))
-                address = builder.bitcast(builder.gep(o_base, [offset]), vector.as_pointer())
-                builder.store(value, address, align=4)
+                value = vectors.splat(builder.load(builder.gep(x_rows[r], [k])))
+                for v, weight in enumerate(weights):
+                    at = r * len(lanes) + v
+                    sums[at] = vectors.fma(value, weight, sums[at])
+        low, high = vectors.splat(lower), vectors.splat(upper)
+        for v, lane in enumerate(lanes):
+            bias = vectors.load(b_base, lane)
+            for r in range(rows):
+                value = builder.fadd(sums[r * len(lanes) + v], bias)
+                offset = builder.add(builder.mul(o_step, vectors.index(r)), lane)
+                vectors.store(vectors.clamp(value, low, high), o_base, offset)
         return context.get_dummy_value()
 
     return codegen
@@ -128,3 +84,60 @@ Nothing is checked: the caller owns the bounds.
 tile_6x8 = _make_tile(ROWS, 8)
 tile_1x16 = _make_tile(1, 16)
 tile_1x8 = _make_tile(1, 8)
+
+
+def _make_product(rows: int, columns: int) -> Intrinsic:
+    """Make the intrinsic of a plain matrix product's tile, with any strides."""
+
+    def product(typingctx, a, a_at, a_row, a_k, b, b_at, b_k, depth, out, o_at, o_row, add):
+        from numba import types
+
+        arguments = (a, a_at, a_row, a_k, b, b_at, b_k, depth, out, o_at, o_row, add)
+        return types.void(*arguments), _emit_product(rows, columns)
+
+    return Intrinsic(product)
+
+
+def _emit_product(rows: int, columns: int) -> Callable[..., Any]:
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        vectors = Vectors(context, builder, signature, arguments)
+        _, a_at, a_row, a_k, _, b_at, b_k, depth, _, o_at, o_row, add = arguments
+        first, b_base, o_base = (
+            vectors.pointer(0, a_at), vectors.pointer(4, b_at), vectors.pointer(8, o_at)
+        )  # fmt: skip
+        a_rows = [builder.gep(first, [builder.mul(a_row, vectors.index(r))]) for r in range(rows)]
+        lanes = [vectors.index(lane) for lane in range(0, columns, LANES)]
+        places = [
+            builder.add(builder.mul(o_row, vectors.index(r)), lane)
+            for r in range(rows)
+            for lane in lanes
+        ]
+        adding = builder.icmp_signed("!=", add, vectors.index(0))
+        sums = [
+            builder.select(adding, vectors.load(o_base, place), vectors.zero) for place in places
+        ]
+        with vectors.loop(depth, sums) as k:
+            b_row, a_column = builder.mul(k, b_k), builder.mul(k, a_k)
+            weights = [vectors.load(b_base, builder.add(b_row, lane)) for lane in lanes]
+            for r in range(rows):
+                value = vectors.splat(builder.load(builder.gep(a_rows[r], [a_column])))
+                for v, weight in enumerate(weights):
+                    at = r * len(lanes) + v
+                    sums[at] = vectors.fma(value, weight, sums[at])
+        for place, total in zip(places, sums, strict=True):
+            vectors.store(total, o_base, place)
+        return context.get_dummy_value()
+
+    return codegen
+
+
+product_6x16 = _make_product(ROWS, 16)
+"""Six rows by sixteen columns of a matrix product, for gradients.
+
+``product(a, a_at, a_row, a_k, b, b_at, b_k, depth, out, o_at, o_row, add)`` on flat float32 arrays:
+``out[o_at + r * o_row + c]`` becomes, or grows by when ``add`` is not 0, the sum over k of
+``a[a_at + r * a_row + k * a_k] * b[b_at + k * b_k + c]``.
+"""
+product_6x8 = _make_product(ROWS, 8)
+product_1x16 = _make_product(1, 16)
+product_1x8 = _make_product(1, 8)

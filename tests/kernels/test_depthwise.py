@@ -6,13 +6,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from shapes import batches, bounds, channels, normal, seeds, sides
 
-from mmnet_np.kernels import depthwise, jit
+from mmnet_np.kernels import depthwise, jit, taps
 
 
 def by_numba(x, weights, bias, lower, upper, stride, dilation, out, at):
-    rows = out.shape[0] * out.shape[1]
+    rows, filters = out.shape[0] * out.shape[1], taps.zero_bordered(weights)
+    y_taps = taps.row_table(x.shape[1], out.shape[1], stride, dilation)
+    runs = taps.run_table(x.shape[2], out.shape[2], stride, dilation)
     for start, stop in ((0, rows // 2), (rows // 2, rows)):
-        depthwise.depthwise(x, weights, bias, lower, upper, stride, dilation, out, at, start, stop)
+        depthwise.depthwise(
+            x, filters, bias, lower, upper, stride, y_taps, runs, out, at, start, stop
+        )
 
 
 IMPLEMENTATIONS = [
