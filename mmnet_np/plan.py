@@ -6,11 +6,12 @@ own buffer, so that concatenating costs nothing.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from .graph import Concat, Graph, shapes
 
-__all__ = ["ALIGNMENT", "Place", "Plan", "plan"]
+__all__ = ["ALIGNMENT", "Place", "Plan", "homes", "pack", "plan"]
 
 ALIGNMENT = 64
 """Buffers start at multiples of this many bytes: a cache line."""
@@ -40,9 +41,6 @@ class Plan:
 def plan(graph: Graph, batch: int, height: int, width: int, itemsize: int = 4) -> Plan:
     """Plan the arena for one batch size and input size.
 
-    Buffers that are alive at the same time never overlap. Larger ones are placed first, each at
-    the lowest offset that is free for its whole life ("greedy by size").
-
     Parameters
     ----------
     graph : Graph
@@ -53,15 +51,7 @@ def plan(graph: Graph, batch: int, height: int, width: int, itemsize: int = 4) -
     """
     layers = {layer.name: layer for layer in graph}
     shape = shapes(graph, height, width)
-    home = {name: (name, 0) for name in layers}  # tensor -> (buffer, first channel)
-    for layer in graph:
-        if isinstance(layer, Concat):
-            at = 0
-            for name in layer.inputs:
-                if layers[name].inputs and graph.consumers(name) == [layer]:
-                    home[name] = (layer.name, at)
-                at += layers[name].channels
-
+    home = homes(graph)
     born: dict[str, int] = {}
     dies: dict[str, int] = {}
     for time, layer in enumerate(graph):
@@ -73,24 +63,62 @@ def plan(graph: Graph, batch: int, height: int, width: int, itemsize: int = 4) -
 
     def size(buffer: str) -> int:
         h, w, c = shape[buffer]
-        return -(-batch * h * w * c * itemsize // ALIGNMENT) * ALIGNMENT
+        return batch * h * w * c * itemsize
 
-    offsets: dict[str, int] = {}
-    for buffer in sorted(born, key=lambda b: (-size(b), born[b])):
-        neighbours = sorted(
-            (offsets[other], offsets[other] + size(other))
-            for other in offsets
-            if born[other] <= dies[buffer] and born[buffer] <= dies[other]
-        )
-        offset = 0
-        for begin, end in neighbours:
-            if offset + size(buffer) <= begin:
-                break
-            offset = max(offset, end)
-        offsets[buffer] = offset
-
+    offsets, total = pack({buffer: (size(buffer), born[buffer], dies[buffer]) for buffer in born})
     places = {
         name: Place(offsets[buffer], (batch, *shape[buffer]), at, layers[name].channels)
         for name, (buffer, at) in home.items()
     }
-    return Plan(places, max(offsets[b] + size(b) for b in offsets))
+    return Plan(places, total)
+
+
+def homes(graph: Graph) -> dict[str, tuple[str, int]]:
+    """Say which buffer each tensor lives in and from which channel, buffers named by their tensor.
+
+    A concat's input that nobody else reads lives in the concat's buffer, any other in its own.
+    """
+    layers = {layer.name: layer for layer in graph}
+    home = {name: (name, 0) for name in layers}
+    for layer in graph:
+        if isinstance(layer, Concat):
+            at = 0
+            for name in layer.inputs:
+                if layers[name].inputs and graph.consumers(name) == [layer]:
+                    home[name] = (layer.name, at)
+                at += layers[name].channels
+    return home
+
+
+def pack(buffers: Mapping[str, tuple[int, int, int]]) -> tuple[dict[str, int], int]:
+    """Place buffers so that those alive at the same time never overlap.
+
+    Larger ones are placed first, each at the lowest offset that is free for its whole life
+    ("greedy by size").
+
+    Parameters
+    ----------
+    buffers : mapping
+        Name to size in bytes, first and last moment of use, both included.
+
+    Returns
+    -------
+    offsets : dict of str to int
+        In bytes, multiples of `ALIGNMENT`.
+    total : int
+    """
+    offsets: dict[str, int] = {}
+    ends: dict[str, int] = {}
+    for name, (size, born, dies) in sorted(
+        buffers.items(), key=lambda item: (-item[1][0], item[1][1])
+    ):
+        offset = 0
+        rounded = -(-size // ALIGNMENT) * ALIGNMENT
+        for other in sorted(offsets, key=offsets.__getitem__):
+            _, other_born, other_dies = buffers[other]
+            if other_born <= dies and born <= other_dies:
+                if offset + rounded <= offsets[other]:
+                    break
+                offset = max(offset, ends[other])
+        offsets[name], ends[name] = offset, offset + rounded
+    return offsets, max(ends.values(), default=0)

@@ -1,0 +1,293 @@
+"""The model a user holds: `load` weights, then `Matting.predict` photos."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from mmnet_np.kernels import cache, jit
+from mmnet_np.weights import store
+from mmnet_np.weights.errors import WeightsError
+
+from .backends import Backend, NumbaBackend, NumpyBackend
+from .engine import Engine
+from .errors import ImageError, MMNetError, OptionError
+from .graph import build, parameters
+from .preprocess import alpha_bands, as_rgb, network_input
+from .spec import Spec, check_size
+from .threads import Bands
+
+__all__ = ["BACKENDS", "DTYPES", "SHIPPED", "Matting", "load"]
+
+BACKENDS = ("auto", "numpy", "numba")
+DTYPES = ("float32",)
+
+SHIPPED = ("mmnet-1.00-256", "mmnet-1.00-128")
+"""Names of the models that belong in the package, the first being the default."""
+
+_COMPILE_SECONDS = 5.0
+"""About what compiling all kernels costs on a 2-core x86-64. `backend="auto"` goes on with NumPy
+until that much time was spent in it: whatever comes next, at most twice the best is lost."""
+
+_COMPILE_IMAGES = 150
+"""Images announced ahead from which compiling first is the faster way."""
+
+
+def load(
+    weights: str | os.PathLike[str] | None = None,
+    *,
+    dtype: str = "float32",
+    backend: str = "auto",
+    threads: int | None = None,
+    size: int | None = None,
+    images: int = 1,
+) -> Matting:
+    """Load a model.
+
+    Parameters
+    ----------
+    weights : path, name or None
+        A weights file (``.h5``), the name of a shipped model, or None for the default one.
+    dtype : {"float32"}
+        Arithmetic to run in.
+    backend : {"auto", "numpy", "numba"}
+        "auto" takes the Numba kernels when they are already compiled for this machine or when
+        there is enough work to repay compiling them, else NumPy.
+    threads : int, optional
+        Threads that share one image; all available CPUs by default. No bit depends on it.
+    size : int, optional
+        Input size to run at, a multiple of 16; by default the one the weights were trained at.
+    images : int
+        How many photos are coming, as far as is known: a hint for "auto".
+
+    Returns
+    -------
+    Matting
+
+    Raises
+    ------
+    WeightsError
+        The file is missing, damaged or not MMNet's.
+    OptionError
+        An argument outside what is allowed.
+    """
+    if dtype not in DTYPES:
+        raise OptionError(f"dtype is {dtype!r}; it must be one of {', '.join(DTYPES)}")
+    if backend not in BACKENDS:
+        raise OptionError(f"backend is {backend!r}; it must be one of {', '.join(BACKENDS)}")
+    if backend == "numba" and not jit.has_numba():
+        raise OptionError("backend is 'numba', but Numba is not installed: pip install numba")
+    if size is not None:
+        check_size(size, size)
+    stored = store.load(_find(weights))
+    return Matting(stored, backend=backend, threads=threads, size=size, images=images)
+
+
+def _find(weights: str | os.PathLike[str] | None) -> Path:
+    """Return the path of a weights file given by path or by a shipped model's name."""
+    if weights is None or str(weights) in SHIPPED:
+        name = SHIPPED[0] if weights is None else str(weights)
+        path = Path(store.__file__).with_name("pretrained") / f"{name}.h5"
+        if path.is_file():
+            return path
+        raise WeightsError(
+            "no trained weights ship with this version: give a weights file "
+            "(--weights FILE; see 'Weights' in the README)"
+        )
+    return Path(weights)
+
+
+class Matting:
+    """MMNet with weights. Made by `load`; safe to use from several threads.
+
+    Attributes
+    ----------
+    name : str
+        What the weights call themselves, such as ``"mmnet-1.00-256"``.
+    size : int
+        Side of the square that a photo is resized to.
+    width : float
+        Width multiplier.
+    dtype : str
+        ``"float32"``.
+    variant : str
+        ``"full"`` or one of the ablations.
+    """
+
+    def __init__(
+        self,
+        stored: store.Weights,
+        *,
+        backend: str = "auto",
+        threads: int | None = None,
+        size: int | None = None,
+        images: int = 1,
+    ) -> None:
+        try:
+            spec = Spec.from_dict(stored.spec)
+        except MMNetError as error:
+            raise WeightsError(f"{stored.name}: {error}") from None
+        graph = build(spec)
+        # The auxiliary head may be there for further training; inference has no use for it.
+        trained = parameters(build(spec, auxiliary=True))
+        needed = parameters(graph)
+        present = {n: s for n, s in trained.items() if n in needed or n in stored.tensors}
+        store.check_tensors(stored.tensors, present, stored.name)
+        self.name, self.dtype = stored.name, stored.dtype
+        self.spec, self.variant = spec, spec.variant
+        self.size, self.width = size or spec.size, spec.width
+        self._graph, self._tensors = graph, stored.tensors
+        self._bands = Bands(threads)
+        self._undecided = False
+        self._numpy_seconds = 0.0
+        if backend == "auto":
+            ready = jit.has_numba() and (cache.is_warm() or images >= _COMPILE_IMAGES)
+            self._undecided = jit.has_numba() and not ready
+            backend = "numba" if ready else "numpy"
+        self._engine = self._make(backend)
+
+    @property
+    def backend(self) -> str:
+        """The backend now in use: ``"numpy"`` or ``"numba"``."""
+        return self._engine.backend.name
+
+    @property
+    def threads(self) -> int:
+        """How many threads share one image."""
+        return self._bands.threads
+
+    def __repr__(self) -> str:
+        return (
+            f"<Matting {self.name}: width {self.width:g}, size {self.size}, {self.dtype}, "
+            f"{self.backend}>"
+        )
+
+    def _make(self, name: str) -> Engine:
+        if name == "numpy":
+            backend: Backend = NumpyBackend()
+        else:
+            backend = NumbaBackend(self._bands)
+            if not cache.is_warm():
+                jit.compile_all()
+        return Engine(self._graph, self._tensors, backend)
+
+    def predict(self, image: Image.Image | NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return the alpha matte of a photo, at the photo's own size.
+
+        Parameters
+        ----------
+        image : PIL.Image.Image or (H, W, 3) uint8 array
+            RGB; an image of another mode is converted. Taken as it is: apply EXIF orientation
+            first (`mmnet_np.images.open_photo` does).
+
+        Returns
+        -------
+        (H, W) float32 array in [0, 1]
+            1 where the person is.
+
+        Raises
+        ------
+        ImageError
+            Not an image, or an array of another shape or dtype.
+        """
+        return self._matte(image, np.float32)
+
+    def predict_uint8(self, image: Image.Image | NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return `predict` rounded to (H, W) uint8 in 0..255, in a quarter of the memory."""
+        return self._matte(image, np.uint8)
+
+    def _matte(self, image: Image.Image | NDArray[np.uint8], dtype: type) -> NDArray:
+        image = as_rgb(image)
+        height, width = (
+            image.shape[:2] if isinstance(image, np.ndarray) else (image.height, image.width)
+        )
+        small = self.forward(network_input(image, self.size, self.size)[np.newaxis])[0]
+        alpha = np.empty((height, width), dtype)
+        for first, rows in alpha_bands(small, height, width):
+            if dtype is np.uint8:
+                rows *= np.float32(255)
+                np.rint(rows, out=rows)
+            alpha[first : first + len(rows)] = rows
+        return alpha
+
+    def forward(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Run the network on prepared inputs.
+
+        Parameters
+        ----------
+        x : (N, h, w, 3) float32 array in [0, 1]
+            h and w are multiples of 16; they need not be `size`.
+
+        Returns
+        -------
+        (N, h, w) float32 array in [0, 1]
+            Alpha.
+
+        Raises
+        ------
+        ImageError
+            ``x`` is not such an array.
+        OptionError
+            h or w is no multiple of 16.
+        """
+        self._check(x)
+        alpha = np.empty(x.shape[:3], np.float32)
+        for image, out in zip(x, alpha, strict=True):
+            self._reconsider()
+            began = time.perf_counter()
+            engine = self._engine
+            with engine.workspace(*image.shape[:2]) as workspace:
+                workspace.input[0] = image
+                workspace.run()
+                out[...] = workspace.output[0, :, :, 1]
+            if self._undecided:
+                self._numpy_seconds += time.perf_counter() - began
+        return alpha
+
+    def intermediates(self, x: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+        """Run the network and return every layer's output.
+
+        Parameters
+        ----------
+        x : (N, h, w, 3) float32 array in [0, 1]
+            As for `forward`.
+
+        Returns
+        -------
+        dict of str to (N, h', w', C) float32 array
+            By layer name, in graph order; ``"input"`` first, the softmax last. A layer named
+            ``S`` with variables has them under ``MMNet/S/`` in the weights.
+        """
+        self._check(x)
+        found: dict[str, list[NDArray[np.float32]]] = {layer.name: [] for layer in self._graph}
+        with self._engine.workspace(*x.shape[1:3]) as workspace:
+            for image in x:
+                workspace.input[0] = image
+                found["input"].append(image.copy())
+                workspace.run(lambda name, value: found[name].append(value[0].copy()))
+        return {name: np.stack(values) for name, values in found.items()}
+
+    def _check(self, x: NDArray[np.float32]) -> None:
+        if not isinstance(x, np.ndarray) or x.dtype != np.float32 or x.ndim != 4 or x.shape[3] != 3:
+            kind = (
+                f"{x.dtype} array of shape {x.shape}"
+                if isinstance(x, np.ndarray)
+                else type(x).__name__
+            )
+            raise ImageError(f"the input is a {kind}; it must be (N, height, width, 3) float32")
+        if not len(x):
+            raise ImageError("the input holds no image")
+        check_size(*x.shape[1:3])
+        if not np.isfinite(x).all():
+            raise ImageError("the input has NaN or infinite values")
+
+    def _reconsider(self) -> None:
+        """Under "auto", go over to Numba once NumPy has taken as long as compiling would have."""
+        if self._undecided and self._numpy_seconds > _COMPILE_SECONDS:
+            self._undecided = False
+            self._engine = self._make("numba")

@@ -1,0 +1,71 @@
+"""Threads that share a kernel's rows: our own pool over kernels that release the GIL.
+
+Numba's threading layers abort on concurrent use or hang after a fork; a pool of plain threads does
+neither. Rows are independent in every kernel, so the split changes no bit of the result.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from .errors import OptionError
+
+__all__ = ["Bands", "available_threads"]
+
+_SMALLEST_BAND = 8192
+"""Output values below which a second thread costs more than it brings."""
+
+
+def available_threads() -> int:
+    """Return how many CPUs this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+class Bands:
+    """Runs a kernel over bands of rows on ``threads`` threads, the caller's being one of them."""
+
+    def __init__(self, threads: int | None = None) -> None:
+        if threads is not None and not 1 <= threads <= 1024:
+            raise OptionError(f"threads is {threads}; it must be from 1 to 1024")
+        self.threads = threads or available_threads()
+        self._pool: ThreadPoolExecutor | None = None
+        self._process = 0
+
+    def run(self, kernel: Callable[..., None], arguments: tuple[Any, ...], rows: int,
+            values: int) -> None:  # fmt: skip
+        """Call ``kernel(*arguments, start, stop)`` so that [0, rows) is covered exactly once.
+
+        Parameters
+        ----------
+        kernel : callable
+            Releases the GIL; takes the first row and the row after the last at the end.
+        arguments : tuple
+        rows : int
+        values : int
+            Output values in all the rows: what there is to share.
+        """
+        bands = min(self.threads, rows, max(1, values // _SMALLEST_BAND))
+        if bands == 1:
+            kernel(*arguments, 0, rows)
+            return
+        edges = [rows * band // bands for band in range(bands + 1)]
+        pool = self._workers()
+        others = [
+            pool.submit(kernel, *arguments, edges[band], edges[band + 1])
+            for band in range(1, bands)
+        ]
+        kernel(*arguments, 0, edges[1])
+        for other in others:
+            other.result()
+
+    def _workers(self) -> ThreadPoolExecutor:
+        # A forked child has the pool object but none of its threads: it makes its own.
+        if self._pool is None or self._process != os.getpid():
+            self._pool = ThreadPoolExecutor(self.threads - 1, thread_name_prefix="mmnet")
+            self._process = os.getpid()
+        return self._pool

@@ -1,0 +1,39 @@
+"""Fixtures that all tests share, and what is said about data that is not here."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+from random_weights import random_weights
+
+from mmnet_np.spec import Spec
+from mmnet_np.weights import store
+
+# A first call compiles and a busy machine is slow: time limits belong to the tests that measure.
+settings.register_profile("mmnet", deadline=None)
+settings.load_profile("mmnet")
+
+ROOT = Path(__file__).resolve().parent.parent
+SHARED = ROOT.parent / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def shared():
+    """The folder of real portraits and checkpoints, which is not part of the project."""
+    if not SHARED.is_dir():
+        pytest.skip(f"no real portraits and checkpoints at {SHARED}")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def weights_file(tmp_path_factory):
+    """A weights file of width 0.5 with random values."""
+    path = tmp_path_factory.mktemp("weights") / "random-0.50.h5"
+    store.save(path, random_weights(Spec(0.5)))
+    return path
+
+
+@pytest.fixture(scope="session")
+def example():
+    """The example photo."""
+    return ROOT / "examples" / "portrait.jpg"
