@@ -1,0 +1,90 @@
+import numpy as np
+import pytest
+from random_weights import random_tensors, random_weights
+
+import mmnet_np
+from mmnet_np.spec import Spec
+from mmnet_np.tools import convert
+from mmnet_np.weights import store
+
+
+@pytest.mark.parametrize("width", [0.35, 0.5, 0.75, 1.0, 1.4])
+@pytest.mark.parametrize("variant", ["full", "no-refinement", "no-enhancement"])
+def test_width_and_variant_are_found_out(width, variant):
+    tensors = random_tensors(Spec(width, variant=variant))
+    found_width, found_variant, found = convert.identify(tensors, "checkpoint", None, None)
+    assert found_variant == variant
+    # Another multiplier with the same channel counts would do: compare what counts.
+    assert random_tensors(Spec(found_width, variant=variant)).keys() == found.keys()
+    assert all(np.array_equal(found[name], tensors[name]) for name in tensors)
+    if width in (0.5, 0.75, 1.0, 1.4):
+        assert found_width == width
+
+
+def test_no_dilation_has_to_be_asked_for():
+    tensors = random_tensors(Spec(0.5, variant="no-dilation"))
+    assert convert.identify(tensors, "x", None, None)[1] == "full"
+    assert convert.identify(tensors, "x", None, "no-dilation")[1] == "no-dilation"
+
+
+def test_what_is_no_mmnet_is_said():
+    with pytest.raises(mmnet_np.MMNetError, match=r"^x: no MMNet has these variables"):
+        convert.identify({"MMNet/conv/weights": np.zeros((3, 3))}, "x", None, None)
+
+
+def test_a_real_checkpoint(shared, tmp_path, capsys):
+    target = tmp_path / "m.h5"
+    source = shared / "checkpoints" / "MMNetModel-1898000.index"
+    assert convert.main([str(source), str(target)]) == 0
+    assert "mmnet-1.00-256, full, " in capsys.readouterr().out
+    model = mmnet_np.load(target, backend="numpy")
+    assert (model.width, model.size, model.variant) == (1.0, 256, "full")
+    assert target.stat().st_size < 1_000_000
+
+
+def test_pytorch_state_dicts(tmp_path):
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed: no state dict to read")
+    from torch_mmnet import TorchMMNet
+
+    module = TorchMMNet(0.5)
+    with torch.no_grad():
+        for buffer in module.buffers():
+            if buffer.dtype == torch.float32:
+                buffer.uniform_(0.5, 1.5)
+    torch.save(module.state_dict(), tmp_path / "m.pt")
+    assert convert.main([str(tmp_path / "m.pt"), str(tmp_path / "m.h5")]) == 0
+    model = mmnet_np.load(tmp_path / "m.h5", backend="numpy")
+    x = np.random.default_rng(0).random((1, 64, 64, 3), dtype=np.float32)
+    with torch.no_grad():
+        logits, _ = module.eval()(torch.from_numpy(x).permute(0, 3, 1, 2))
+    ours = model.intermediates(x)["final_block/pointwise_conv"]
+    assert np.abs(ours - logits.permute(0, 2, 3, 1).numpy()).max() < 1e-4
+
+
+def test_existing_target_is_kept(weights_file, tmp_path, capsys):
+    target = tmp_path / "m.h5"
+    target.write_text("precious")
+    assert convert.main([str(weights_file), str(target)]) == 1
+    assert target.read_text() == "precious"
+    assert capsys.readouterr().err.strip() == (
+        f"convert: {target} exists; give --overwrite to replace it"
+    )
+    assert convert.main([str(weights_file), str(target), "--overwrite"]) == 0
+    assert store.load(target).spec["width"] == 0.5
+
+
+def test_failure_leaves_nothing(tmp_path, capsys):
+    (tmp_path / "bad.index").write_bytes(b"x" * 100)
+    assert convert.main([str(tmp_path / "bad.index"), str(tmp_path / "m.h5")]) == 1
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["bad.index"]
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_options_go_into_the_file(weights_file, tmp_path):
+    target = tmp_path / "m.h5"
+    convert.main(
+        [str(weights_file), str(target), "--name", "mine", "--size", "128", "--licence", "CC0"]
+    )
+    stored = store.load(target)
+    assert (stored.name, stored.spec["size"], stored.licence) == ("mine", 128, "CC0")
+    assert random_weights(Spec(0.5)).tensors.keys() == stored.tensors.keys()

@@ -1,0 +1,130 @@
+"""Trained checkpoints into the package's own weights files.
+
+``python -m mmnet_np.tools.convert SRC DST.h5`` reads a TensorFlow V2 checkpoint, a PyTorch state
+dict or another weights file, without TensorFlow or PyTorch, and finds out which MMNet it holds.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from mmnet_np.command import emit, guarded, printable
+from mmnet_np.spec import VARIANTS
+
+__all__ = ["identify", "main"]
+
+_WIDTHS = (1.0, 0.75, 0.5, 1.4, *(round(0.05 * k, 2) for k in range(2, 61)))
+"""Width multipliers tried, the paper's first: several may give the same channel counts."""
+
+_UNKNOWN = "unknown; ask whoever trained these weights and chose the photos"
+
+
+def identify(
+    tensors: Mapping, source: str, width: float | None, variant: str | None
+) -> tuple[float, str, dict]:
+    """Find the width and variant whose variables a checkpoint has.
+
+    The ablation without dilation has the same variables as the full network, so it is found only
+    when asked for.
+
+    Parameters
+    ----------
+    tensors : mapping of str to array
+        As `weights.convert.read` gives them.
+    source : str
+        The checkpoint's name, for messages.
+    width, variant : optional
+        What the user knows already.
+
+    Returns
+    -------
+    width : float
+    variant : str
+    tensors : dict of str to float32 array
+        Under their canonical names.
+
+    Raises
+    ------
+    WeightsError
+        No MMNet has these variables.
+    """
+    from mmnet_np.weights.convert import canonical
+    from mmnet_np.weights.errors import WeightsError
+
+    first: WeightsError | None = None
+    for candidate, expected, optional in _candidates(width, variant):
+        try:
+            return (*candidate, canonical(tensors, expected, optional=optional))
+        except WeightsError as error:
+            first = first or error
+    raise WeightsError(f"{printable(source)}: no MMNet has these variables ({first})")
+
+
+def _candidates(
+    width: float | None, variant: str | None
+) -> Iterator[tuple[tuple[float, str], dict, set]]:
+    from mmnet_np.graph import build, parameters
+    from mmnet_np.spec import Spec
+
+    for this_variant in [variant] if variant else VARIANTS:
+        for this_width in [width] if width else _WIDTHS:
+            spec = Spec(this_width, variant=this_variant)
+            expected = parameters(build(spec, auxiliary=True))
+            optional = expected.keys() - parameters(build(spec)).keys()
+            yield (this_width, this_variant), expected, optional
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; return its exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m mmnet_np.tools.convert",
+        description="Convert a trained checkpoint into a weights file.",
+    )
+    parser.add_argument(
+        "source",
+        metavar="SRC",
+        help="TensorFlow V2 checkpoint (prefix or .index), PyTorch state dict or weights file",
+    )
+    parser.add_argument("target", metavar="DST.h5", help="weights file to write")
+    parser.add_argument("--width", type=float, help="width multiplier (default: found out)")
+    parser.add_argument("--variant", choices=VARIANTS, help="ablation (default: found out)")
+    parser.add_argument(
+        "--size", type=int, default=256, help="input size it was trained at (default 256)"
+    )
+    parser.add_argument("--name", help="what the weights call themselves (default mmnet-W-S)")
+    parser.add_argument("--licence", default=_UNKNOWN, help="what the weights may be used for")
+    parser.add_argument("--overwrite", action="store_true", help="replace DST.h5 if it exists")
+    options = parser.parse_args(argv)
+    return guarded("convert", lambda: _convert(options))
+
+
+def _convert(options: argparse.Namespace) -> int:
+    from mmnet_np.errors import MMNetError
+    from mmnet_np.spec import Spec
+    from mmnet_np.weights import convert, store
+
+    target = Path(options.target)
+    if target.exists() and not options.overwrite:
+        raise MMNetError(f"{printable(target)} exists; give --overwrite to replace it")
+    Spec(options.width or 1.0, options.size)  # a wrong option is told before a file is read
+    tensors = convert.read(options.source)
+    width, variant, found = identify(tensors, options.source, options.width, options.variant)
+    spec = Spec(width, options.size, variant)
+    weights = store.Weights(
+        name=options.name or f"mmnet-{width:.2f}-{options.size}",
+        dtype="float32",
+        spec=spec.as_dict(),
+        tensors=found,
+        provenance={"converted_from": Path(options.source).name},
+        licence=options.licence,
+    )
+    store.save(target, weights)
+    values = sum(array.size for array in found.values())
+    emit(f"{target}: {weights.name}, {variant}, {len(found)} tensors, {values:,} values")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
