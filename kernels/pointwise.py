@@ -64,19 +64,23 @@ def pack(weights: NDArray[np.float32]) -> NDArray[np.float32]:
     Blocks of 16 output channels, then one of 8 when 8 or fewer are left over, each (I, block) and
     zero filled; flattened to one contiguous float32 array.
     """
-    blocks = []
-    first, count = 0, weights.shape[1]
+    depth, count = weights.shape
+    packed = np.zeros(depth * -(-count // 8) * 8, np.float32)
+    first = 0
     while first < count:
         width = 16 if count - first > 8 else 8
+        block = packed[first * depth : (first + width) * depth].reshape(depth, width)
         part = weights[:, first : first + width]
-        blocks.append(np.pad(part, ((0, 0), (0, width - part.shape[1]))).ravel())
+        block[:, : part.shape[1]] = part
         first += width
-    return np.ascontiguousarray(np.concatenate(blocks), dtype=np.float32)
+    return packed
 
 
 def pack_bias(bias: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Pad a (O,) bias with zeros to whole column blocks of 8, as float32."""
-    return np.pad(bias, (0, -len(bias) % 16)).astype(np.float32)
+    """Pad a (O,) bias with zeros to what the last column block reads, as float32."""
+    padded = np.zeros(-(-len(bias) // 16) * 16, np.float32)
+    padded[: len(bias)] = bias
+    return padded
 
 
 @Inline

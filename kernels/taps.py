@@ -8,6 +8,7 @@ a filter of zeros and at any pixel inside, so the loops themselves know no borde
 
 from __future__ import annotations
 
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -34,9 +35,12 @@ OUTSIDE = 3
 
 def zero_bordered(weights: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return (4, 4, C) filters: the (3, 3, C) ones with a row and a column of zeros after them."""
-    return np.ascontiguousarray(np.pad(weights, ((0, 1), (0, 1), (0, 0))), dtype=np.float32)
+    bordered = np.zeros((4, 4, weights.shape[2]), np.float32)
+    bordered[:3, :3] = weights
+    return bordered
 
 
+@lru_cache(maxsize=256)
 def row_table(size: int, out: int, stride: int, dilation: int) -> NDArray[np.intp]:
     """Say which input rows the three rows of taps read, for each output row.
 
@@ -48,7 +52,7 @@ def row_table(size: int, out: int, stride: int, dilation: int) -> NDArray[np.int
 
     Returns
     -------
-    (out, 6) intp array
+    (out, 6) intp array, kept and shared: not to be written to
         The input rows of the taps, 0 for one outside; then the filter rows: 0, 1, 2, or `OUTSIDE`.
     """
     before = same_padding(size, out, 3, stride, dilation)
@@ -58,6 +62,7 @@ def row_table(size: int, out: int, stride: int, dilation: int) -> NDArray[np.int
     return np.hstack([np.where(inside, source, 0), np.where(inside, taps, OUTSIDE)]).astype(np.intp)
 
 
+@lru_cache(maxsize=256)
 def run_table(size: int, out: int, stride: int, dilation: int) -> NDArray[np.intp]:
     """Cut an output row into runs over which the same columns of taps are inside.
 
@@ -69,7 +74,7 @@ def run_table(size: int, out: int, stride: int, dilation: int) -> NDArray[np.int
 
     Returns
     -------
-    (runs, 8) intp array
+    (runs, 8) intp array, kept and shared: not to be written to
         First output column and the one after the last; the input columns of the taps at the first
         (for a tap outside: one from which the run stays in the row); the filter columns: 0, 1, 2,
         or `OUTSIDE`.

@@ -22,7 +22,7 @@ from .preprocess import alpha_bands, as_rgb, network_input
 from .spec import Spec, check_size
 from .threads import Bands
 
-__all__ = ["BACKENDS", "DTYPES", "SHIPPED", "Matting", "load"]
+__all__ = ["BACKENDS", "DTYPES", "SHIPPED", "Matting", "find_weights", "load"]
 
 BACKENDS = ("auto", "numpy", "numba")
 DTYPES = ("float32",)
@@ -37,6 +37,13 @@ until that much time was spent in it: whatever comes next, at most twice the bes
 _COMPILE_IMAGES = 150
 """Images announced ahead from which compiling first is the faster way."""
 
+_LOAD_IMAGES = 20
+"""Images announced ahead from which loading compiled kernels is: importing Numba alone takes as
+long as NumPy takes for ten."""
+
+_LOAD_SECONDS = 0.6
+"""As `_COMPILE_SECONDS`, when the kernels are compiled already and need only be loaded."""
+
 
 def load(
     weights: str | os.PathLike[str] | None = None,
@@ -45,7 +52,7 @@ def load(
     backend: str = "auto",
     threads: int | None = None,
     size: int | None = None,
-    images: int = 1,
+    images: int | None = None,
 ) -> Matting:
     """Load a model.
 
@@ -62,8 +69,9 @@ def load(
         Threads that share one image; all available CPUs by default. No bit depends on it.
     size : int, optional
         Input size to run at, a multiple of 16; by default the one the weights were trained at.
-    images : int
-        How many photos are coming, as far as is known: a hint for "auto".
+    images : int, optional
+        How many photos are coming, where that is known: with few of them "auto" takes NumPy, with
+        many Numba.
 
     Returns
     -------
@@ -84,11 +92,11 @@ def load(
         raise OptionError("backend is 'numba', but Numba is not installed: pip install numba")
     if size is not None:
         check_size(size, size)
-    stored = store.load(_find(weights))
+    stored = store.load(find_weights(weights))
     return Matting(stored, backend=backend, threads=threads, size=size, images=images)
 
 
-def _find(weights: str | os.PathLike[str] | None) -> Path:
+def find_weights(weights: str | os.PathLike[str] | None) -> Path:
     """Return the path of a weights file given by path or by a shipped model's name."""
     if weights is None or str(weights) in SHIPPED:
         name = SHIPPED[0] if weights is None else str(weights)
@@ -126,7 +134,7 @@ class Matting:
         backend: str = "auto",
         threads: int | None = None,
         size: int | None = None,
-        images: int = 1,
+        images: int | None = None,
     ) -> None:
         try:
             spec = Spec.from_dict(stored.spec)
@@ -146,7 +154,8 @@ class Matting:
         self._undecided = False
         self._numpy_seconds = 0.0
         if backend == "auto":
-            ready = jit.has_numba() and (cache.is_warm() or images >= _COMPILE_IMAGES)
+            least = _LOAD_IMAGES if cache.is_warm() else _COMPILE_IMAGES
+            ready = jit.has_numba() and (cache.is_warm() if images is None else images >= least)
             self._undecided = jit.has_numba() and not ready
             backend = "numba" if ready else "numpy"
         self._engine = self._make(backend)
@@ -288,6 +297,8 @@ class Matting:
 
     def _reconsider(self) -> None:
         """Under "auto", go over to Numba once NumPy has taken as long as compiling would have."""
-        if self._undecided and self._numpy_seconds > _COMPILE_SECONDS:
+        if not self._undecided:
+            return
+        if self._numpy_seconds > (_LOAD_SECONDS if cache.is_warm() else _COMPILE_SECONDS):
             self._undecided = False
             self._engine = self._make("numba")

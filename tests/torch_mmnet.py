@@ -152,25 +152,40 @@ class TorchMMNet(nn.Module):
         """Load weights that have the package's names and layouts."""
         state = self.state_dict()
         for key in state:
-            scope, leaf = key.rsplit(".", 1)
-            scope, kind = scope.rsplit(".", 1)
-            base = "MMNet/" + scope.replace(".", "/")
-            if kind == "bn":
-                names = {
-                    "weight": "gamma",
-                    "bias": "beta",
-                    "running_mean": "moving_mean",
-                    "running_var": "moving_variance",
-                }
-                if leaf in names:
-                    state[key] = torch.tensor(tensors[f"{base}/BatchNorm/{names[leaf]}"])
-            elif leaf == "bias":
-                state[key] = torch.tensor(tensors[f"{base}/biases"])
-            elif "depthwise" in scope:
-                value = tensors[f"{base}/depthwise_weights"]  # (3, 3, C, 1) -> (C, 1, 3, 3)
-                state[key] = torch.tensor(value).permute(2, 3, 0, 1).contiguous()
-            else:
-                value = tensors[f"{base}/weights"]  # (k, k, I, O) -> (O, I, k, k)
-                state[key] = torch.tensor(value).permute(3, 2, 0, 1).contiguous()
+            name, axes = canonical(key)
+            if name is not None:
+                value = torch.tensor(tensors[name])
+                state[key] = value.permute(*axes).contiguous() if axes else value
         self.load_state_dict(state)
         return self
+
+    def canonical_gradients(self):
+        """Return the parameters' gradients under the package's names, in its layouts."""
+        found = {}
+        for key, parameter in self.named_parameters():
+            name, axes = canonical(key)
+            gradient = parameter.grad
+            if axes:
+                gradient = gradient.permute(*[axes.index(axis) for axis in range(4)])
+            found[name] = gradient.numpy()
+        return found
+
+
+def canonical(key):
+    """Return the package's name for a state dict's key, and the axes to permute its array by."""
+    scope, leaf = key.rsplit(".", 1)
+    scope, kind = scope.rsplit(".", 1)
+    base = "MMNet/" + scope.replace(".", "/")
+    if kind == "bn":
+        names = {
+            "weight": "gamma",
+            "bias": "beta",
+            "running_mean": "moving_mean",
+            "running_var": "moving_variance",
+        }
+        return (f"{base}/BatchNorm/{names[leaf]}" if leaf in names else None), None
+    if leaf == "bias":
+        return f"{base}/biases", None
+    if "depthwise" in scope:
+        return f"{base}/depthwise_weights", (2, 3, 0, 1)  # (3, 3, C, 1) -> (C, 1, 3, 3)
+    return f"{base}/weights", (3, 2, 0, 1)  # (k, k, I, O) -> (O, I, k, k)

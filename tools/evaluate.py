@@ -10,7 +10,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,6 +73,11 @@ def _parser() -> argparse.ArgumentParser:
     add("--threads", metavar="N", type=positive, help="default: all CPUs")
     add("--limit", metavar="N", type=positive, help="only the first N photos")
     add("--json", action="store_true", help="print one JSON object instead of a table")
+    add(
+        "--stress",
+        action="store_true",
+        help="instead, MAD with the photos made hard: person small, off centre, turned, dark, ...",
+    )
     add("--sheet", metavar="FILE.png", type=Path, help="picture of the worst and median photos")
     add("--overwrite", action="store_true", help="replace the file of --sheet if it exists")
     add("--version", action="version", version=f"mmnet-np {__version__}")
@@ -80,7 +85,11 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def evaluate(
-    model: Matting, chosen: Sequence[Pair], *, quiet: bool = True
+    model: Matting,
+    chosen: Sequence[Pair],
+    *,
+    metrics: Collection[str] | None = None,
+    quiet: bool = True,
 ) -> dict[str, list[float]]:
     """Measure a model on pairs of photo and matte.
 
@@ -90,13 +99,15 @@ def evaluate(
         What `mmnet_np.load` gives; only its ``predict`` is used.
     chosen : sequence of Pair
         From `mmnet_np.dataset.pairs`.
+    metrics : collection of str, optional
+        Names in `mmnet_np.metrics.METRICS`; all of them by default.
     quiet : bool
         Whether to leave the progress bar out.
 
     Returns
     -------
     dict of str to list of float
-        For each name in `mmnet_np.metrics.METRICS` one figure a photo.
+        For each metric one figure a photo.
 
     Raises
     ------
@@ -106,12 +117,40 @@ def evaluate(
     from mmnet_np.metrics import METRICS
     from mmnet_np.progress import Progress
 
-    figures: dict[str, list[float]] = {name: [] for name in METRICS}
+    wanted = {name: METRICS[name] for name in (METRICS if metrics is None else metrics)}
+    figures: dict[str, list[float]] = {name: [] for name in wanted}
     with Progress(len(chosen), COMMAND, quiet=quiet) as progress:
         for pair in chosen:
             _, truth, alpha = _matted(model, pair)
-            for name, metric in METRICS.items():
+            for name, metric in wanted.items():
                 figures[name].append(metric(alpha, truth))
+            progress.step()
+    return figures
+
+
+def evaluate_stress(
+    model: Matting, chosen: Sequence[Pair], *, quiet: bool = True
+) -> dict[str, list[float]]:
+    """Measure a model on photos made hard (`mmnet_np.training.stress`); as `evaluate`.
+
+    Returns
+    -------
+    dict of str to list of float
+        For each condition the MAD of each photo.
+    """
+    import numpy as np
+
+    from mmnet_np.metrics import mad
+    from mmnet_np.progress import Progress
+    from mmnet_np.training.stress import CONDITIONS, stress
+
+    figures: dict[str, list[float]] = {name: [] for name in CONDITIONS}
+    with Progress(len(chosen), f"{COMMAND} stress", quiet=quiet) as progress:
+        for pair in chosen:
+            photo, matte = _read(pair)
+            for name, found in figures.items():
+                hard, truth = stress(np.asarray(photo), matte, name)
+                found.append(mad(model.predict(hard), truth / 255.0))
             progress.step()
     return figures
 
@@ -143,8 +182,13 @@ def _run(args: argparse.Namespace) -> int:
             images=len(chosen),
         )
         start = time.monotonic()
-        figures = evaluate(model, chosen, quiet=False)
+        if args.stress:
+            figures = evaluate_stress(model, chosen, quiet=False)
+        else:
+            figures = evaluate(model, chosen, quiet=False)
         report: dict[str, Any] = {name: sum(all_) / len(all_) for name, all_ in figures.items()}
+        if args.stress:
+            report = {"stress": report} if args.json else report
         report |= {
             "images": len(chosen),
             "weights": model.name if args.weights is None else args.weights,
@@ -154,7 +198,7 @@ def _run(args: argparse.Namespace) -> int:
             "seconds": round(time.monotonic() - start, 3),
         }
         emit(json.dumps(report) if args.json else _table(report))
-        if args.sheet is not None:
+        if args.sheet is not None and not args.stress:
             sheet = _sheet(model, chosen, figures["mad"])
             save_image(sheet, args.sheet, overwrite=args.overwrite)
     return 0
@@ -164,6 +208,12 @@ def _matted(
     model: Matting, pair: Pair
 ) -> tuple[Image.Image, NDArray[np.float64], NDArray[np.float32]]:
     """Give photo, truth and our alpha; both mattes (H, W) in [0, 1]."""
+    photo, truth = _read(pair)
+    return photo, truth / 255.0, model.predict(photo)
+
+
+def _read(pair: Pair) -> tuple[Image.Image, NDArray[np.uint8]]:
+    """Read a photo and its matte, (H, W) uint8."""
     from mmnet_np.command import printable
     from mmnet_np.errors import ImageError
     from mmnet_np.images import open_mask, open_photo
@@ -171,7 +221,7 @@ def _matted(
     photo, truth = open_photo(pair.image), open_mask(pair.mask)
     if truth.shape != (photo.height, photo.width):  # headers may have said otherwise
         raise ImageError(f"{printable(pair.image)}: its mask has another size")
-    return photo, truth / 255.0, model.predict(photo)
+    return photo, truth
 
 
 def _table(report: dict[str, Any]) -> str:

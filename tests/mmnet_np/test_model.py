@@ -176,6 +176,13 @@ def test_auto_takes_numba_when_warm_or_when_many_images_come(weights_file, monke
     assert mmnet_np.load(weights_file, images=10_000).backend == "numba"
 
 
+@needs_numba
+def test_auto_does_not_even_load_numba_for_few_images(weights_file, monkeypatch):
+    monkeypatch.setattr(cache, "is_warm", lambda: True)
+    assert mmnet_np.load(weights_file, images=1).backend == "numpy"
+    assert mmnet_np.load(weights_file, images=100).backend == "numba"
+
+
 def test_without_numba(weights_file, monkeypatch):
     monkeypatch.setattr(jit, "has_numba", lambda: False)
     assert mmnet_np.load(weights_file, images=10_000).backend == "numpy"

@@ -18,6 +18,7 @@ from mmnet_np.dataset import pairs
 from mmnet_np.images import open_mask, open_photo
 from mmnet_np.model import load
 from mmnet_np.tools import evaluate
+from mmnet_np.training.stress import CONDITIONS
 
 ROOT = Path(__file__).resolve().parents[2]
 KEYS = [
@@ -256,3 +257,14 @@ def test_evaluate_is_predict_and_metric(data, weights_file):
     for pair, value in zip(chosen, ours["mad"], strict=True):
         alpha = model.predict(open_photo(pair.image))
         assert value == metrics.mad(alpha, open_mask(pair.mask) / 255)
+
+
+def test_stress_reports_mad_by_condition(tmp_path, weights_file, capsys):
+    write_pairs(tmp_path / "test", 2)
+    arguments = ["--data", str(tmp_path), "--weights", str(weights_file), "--backend", "numpy"]
+    assert evaluate.main([*arguments, "--stress", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert set(report["stress"]) == set(CONDITIONS)
+    assert report["stress"]["plain"] == pytest.approx(report["stress"]["scale 1.0"])
+    assert evaluate.main([*arguments, "--json"]) == 0
+    assert report["stress"]["plain"] == json.loads(capsys.readouterr().out)["mad"]

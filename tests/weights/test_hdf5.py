@@ -126,7 +126,7 @@ STRUCTURE = [i for i in range(len(SAMPLE)) if SAMPLE[i]]
 
 
 @settings(
-    max_examples=600, deadline=2000, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=300, deadline=2000, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(
     st.lists(

@@ -1,0 +1,182 @@
+"""The train command on a folder of drawn portraits: resume, kill, bad data, what it leaves."""
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from portrait_folder import write_pairs
+
+import mmnet_np
+from mmnet_np.kernels import jit
+from mmnet_np.tools import train
+from mmnet_np.weights import store
+
+ROOT = Path(__file__).resolve().parents[2]
+
+pytestmark = pytest.mark.skipif(
+    not jit.has_numba(), reason="Numba is not installed: training needs it"
+)
+
+SMALL = ["--width", "0.25", "--size", "32", "--batch", "4", "--epochs", "3", "--quiet"]
+
+
+@pytest.fixture(scope="module")
+def portraits(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("portraits")
+    write_pairs(folder / "train", 24)
+    write_pairs(folder / "val", 3)
+    return folder
+
+
+def command(portraits, out, *options):
+    return ["--data", str(portraits), "--out", str(out), *SMALL, *options]
+
+
+@pytest.fixture(scope="module")
+def finished(portraits, tmp_path_factory):
+    """An uninterrupted run."""
+    out = tmp_path_factory.mktemp("runs") / "whole"
+    assert train.main(command(portraits, out)) == 0
+    return out
+
+
+def test_leaves_weights_log_and_pictures(finished):
+    left = {path.name for path in finished.iterdir()}
+    assert left == {
+        "best.h5", "last.h5", "log.csv", "curves.png", "mattes.png", "run.json", "state.npz",
+    }  # fmt: skip
+    with (finished / "log.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["1", "2", "3"]
+    assert all(float(row["loss"]) > 0 for row in rows)
+    model = mmnet_np.load(finished / "best.h5", backend="numpy")
+    assert (model.name, model.width, model.size) == ("mmnet-0.25-32", 0.25, 32)
+    stored = store.load(finished / "last.h5")
+    # 24 photos are shown three times an epoch, for 16 batches of 4 at least.
+    assert stored.provenance["steps"] == 3 * (24 * 3 // 4)
+    assert stored.provenance["settings"]["seed"] == 0
+
+
+def test_another_run_gives_the_same_bits_whatever_the_threads(portraits, finished, tmp_path):
+    assert train.main(command(portraits, tmp_path / "again", "--threads", "1")) == 0
+    first, second = (store.load(folder / "last.h5") for folder in (finished, tmp_path / "again"))
+    assert all(
+        first.tensors[name].tobytes() == second.tensors[name].tobytes() for name in first.tensors
+    )
+
+
+def test_killed_in_the_middle_and_resumed_gives_the_same_bits(portraits, finished, tmp_path):
+    out = tmp_path / "killed"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mmnet_np.tools.train", *command(portraits, out)], cwd=ROOT
+    )
+    deadline = time.monotonic() + 120
+    while not (out / "state.npz").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    time.sleep(0.05)  # somewhere in the second epoch
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert (out / "state.npz").exists()
+    assert train.main(command(portraits, out, "--resume")) == 0
+    first, second = (store.load(folder / "last.h5") for folder in (finished, out))
+    assert all(
+        first.tensors[name].tobytes() == second.tensors[name].tobytes() for name in first.tensors
+    )
+    logs = [(folder / "log.csv").read_text().splitlines() for folder in (finished, out)]
+    without_seconds = [[line.rsplit(",", 1)[0] for line in log] for log in logs]
+    assert without_seconds[0] == without_seconds[1]
+
+
+def test_a_finished_run_resumed_does_nothing(portraits, finished):
+    before = (finished / "state.npz").stat().st_mtime_ns
+    assert train.main(command(portraits, finished, "--resume")) == 0
+    assert (finished / "state.npz").stat().st_mtime_ns == before
+
+
+def test_a_run_is_not_begun_over(portraits, finished, capsys):
+    assert train.main(command(portraits, finished)) == 2
+    assert capsys.readouterr().err == (
+        f"train: {finished} holds a run already: give --resume to go on with it\n"
+    )
+
+
+def test_nothing_to_resume(portraits, tmp_path, capsys):
+    assert train.main(command(portraits, tmp_path / "none", "--resume")) == 2
+    assert capsys.readouterr().err == f"train: {tmp_path / 'none'} holds no run to resume\n"
+
+
+@pytest.mark.parametrize("damage", [b"", b"rubbish", "half"])
+def test_a_damaged_state_is_one_sentence(portraits, finished, tmp_path, capsys, damage):
+    out = tmp_path / "damaged"
+    out.mkdir()
+    for name in ("run.json", "state.npz"):
+        (out / name).write_bytes((finished / name).read_bytes())
+    whole = (out / "state.npz").read_bytes()
+    (out / "state.npz").write_bytes(whole[: len(whole) // 2] if damage == "half" else damage)
+    assert train.main(command(portraits, out, "--resume")) == 1
+    assert capsys.readouterr().err == f"train: {out / 'state.npz'} is damaged\n"
+
+
+def test_bad_data_are_listed_before_training(tmp_path, capsys):
+    write_pairs(tmp_path / "train", 6)
+    images, masks = tmp_path / "train" / "image", tmp_path / "train" / "mask"
+    names = sorted(path.stem for path in images.iterdir())
+    (masks / f"{names[0]}.png").unlink()
+    photo = next(images.glob(f"{names[1]}.*"))
+    photo.write_bytes(b"no photo")
+    assert train.main(command(tmp_path, tmp_path / "run")) == 1
+    errors = capsys.readouterr().err.splitlines()
+    assert len(errors) == 2
+    assert "is missing" in errors[0] + errors[1]
+    assert not (tmp_path / "run").exists()
+
+
+def test_fine_tuning_from_weights_without_a_validation_split(finished, tmp_path):
+    write_pairs(tmp_path / "train", 12)
+    out = tmp_path / "tuned"
+    assert train.main(
+        ["--data", str(tmp_path), "--out", str(out), "--init", str(finished / "best.h5"),
+         "--width", "0.25", "--size", "32", "--batch", "4", "--epochs", "1", "--quiet"]
+    ) == 0  # fmt: skip
+    assert store.load(out / "best.h5").provenance["settings"]["recipe"] == "finetune"
+
+
+def test_init_of_another_width_is_refused(portraits, finished, tmp_path, capsys):
+    code = train.main(
+        ["--data", str(portraits), "--out", str(tmp_path / "r"), "--init",
+         str(finished / "best.h5"), "--width", "0.5", "--size", "32", "--batch", "4"]
+    )  # fmt: skip
+    assert code == 1
+    assert "shape" in capsys.readouterr().err
+
+
+def test_learning_happens(portraits, tmp_path):
+    """On four times the epochs the loss goes well down."""
+    out = tmp_path / "learns"
+    options = [o if o != "3" else "12" for o in SMALL]
+    assert train.main(["--data", str(portraits), "--out", str(out), *options]) == 0
+    with (out / "log.csv").open() as file:
+        losses = [float(row["loss"]) for row in csv.DictReader(file)]
+    assert np.mean(losses[-2:]) < 0.6 * losses[0]
+
+
+def test_ctrl_c_ends_quietly(portraits, tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mmnet_np.tools.train", "--data", str(portraits), "--out",
+         str(tmp_path / "run"), "--width", "0.25", "--size", "32", "--batch", "4", "--epochs",
+         "500"],
+        cwd=ROOT, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )  # fmt: skip
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "run" / "state.npz").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in stderr
