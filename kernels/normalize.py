@@ -202,8 +202,11 @@ def add_moments(z, z_at, z_step, norms, channels, pixels, sums):
 
 
 @Inline
-def add_reductions(z, z_at, z_step, norms, channels, g, g_at, g_step, pixels, sums):
-    """Add the sums of g' and g' * (z - mean) over ``pixels`` pixels to (2, C) float64 ``sums``."""
+def add_reductions(z, z_at, z_step, norms, n_at, channels, g, g_at, g_step, pixels, sums):
+    """Add the sums of g' and g' * (z - mean) over ``pixels`` pixels to the float64 ``sums``.
+
+    The first channel has its norms, and its two sums, at ``n_at``.
+    """
     part = np.empty(16, np.float32)
     row = norms.shape[1]
     flat = norms.reshape(-1)
@@ -211,9 +214,9 @@ def add_reductions(z, z_at, z_step, norms, channels, g, g_at, g_step, pixels, su
         count = min(_RUN, pixels - p)
         for c in range(0, channels, 8):
             _reductions(
-                z, z_at + p * z_step + c, z_step, flat, c, row,
+                z, z_at + p * z_step + c, z_step, flat, n_at + c, row,
                 g, g_at + p * g_step + c, g_step, part, 0, 8, count,
             )  # fmt: skip
             for k in range(8):
-                sums[0, c + k] += part[k]
-                sums[1, c + k] += part[8 + k]
+                sums[0, n_at + c + k] += part[k]
+                sums[1, n_at + c + k] += part[8 + k]

@@ -72,11 +72,15 @@ def product(a, a_at, a_row, a_k, rows, b, b_at, b_k, columns, depth, out, o_at, 
         column += block
 
 
-@kernel(f"void({_Z}, {_NORMS}, float32[::1], intp, {_Z}, intp, {_SUMS}, {_SHARE})", "training")
+@kernel(f"void({_Z}, {_NORMS}, float32[:,::1], intp, {_Z}, intp, {_SUMS}, {_SHARE})", "training")
 def pointwise_forward(z, norms, packed, channels, out, at, sums, scratch, first, last):
-    """Compute out = activated(z) * weights, and the moments of out, for some bands."""
+    """Compute out = activated(z) * weights, and the moments of out, for some bands.
+
+    ``packed`` has a row for each of the layers that read z, an encoder block's branches; ``out``
+    holds their outputs, (branches * N, H, W, C), one branch after another.
+    """
     n, height, width, depth = z.shape
-    step = out.shape[3]
+    step, branch_step = out.shape[3], n * height * width * out.shape[3]
     flat, target, y = z.reshape(-1), out.reshape(-1), scratch[first]
     nothing = np.zeros(channels + 16, np.float32)
     for band in range(first, last):
@@ -86,25 +90,31 @@ def pointwise_forward(z, norms, packed, channels, out, at, sums, scratch, first,
         for p in range(begin, end, CHUNK):
             count = min(CHUNK, end - p)
             activate(flat, p * depth, depth, norms, 0, depth, y, 0, depth, count)
-            pixels_tiled(y, 0, count, depth, packed, nothing, channels, np.float32(-np.inf),
-                         np.float32(np.inf), target, p * step + at, step)  # fmt: skip
-            add_moments(target, p * step + at, step, norms, channels, count, sums[band])
+            for branch in range(packed.shape[0]):
+                there = branch * branch_step + p * step + at
+                pixels_tiled(y, 0, count, depth, packed[branch], nothing, channels,
+                             np.float32(-np.inf), np.float32(np.inf), target, there,
+                             step)  # fmt: skip
+                add_moments(target, there, step, norms, channels, count,
+                            sums[band, :, branch * channels :])  # fmt: skip
 
 
 @kernel(
-    f"void({_Z}, {_Z}, {_NORMS}, intp, intp, {_Z}, {_NORMS}, float32[::1], {_Z}, intp, "
+    f"void({_Z}, {_Z}, {_NORMS}, intp, intp, intp, {_Z}, {_NORMS}, float32[::1], {_Z}, intp, "
     f"float32[:,::1], intp, {_SUMS}, {_SHARE})",
     "training",
 )
-def pointwise_backward(g_out, z_out, norms_out, at, channels, z, norms, transposed, g, add,
-                       d_weights, reduce, sums, scratch, first, last):  # fmt: skip
+def pointwise_backward(g_out, z_out, norms_out, at, branches, channels, z, norms, transposed, g,
+                       add, d_weights, reduce, sums, scratch, first, last):  # fmt: skip
     """Compute (or add to) the input's g and the weights' gradient, (BANDS, I * O), of some bands.
 
-    ``transposed`` is the packed (O, I) transpose of the weights; with ``reduce`` the input's g is
-    complete now, and its reductions go to ``sums``.
+    O counts the channels of all branches side by side; ``transposed`` is the packed (O, I)
+    transpose of their weights. With ``reduce`` the input's g is complete now, and its reductions go
+    to ``sums``.
     """
     n, height, width, depth = z.shape
-    step = z_out.shape[3]
+    step, branch_step = z_out.shape[3], n * height * width * z_out.shape[3]
+    total = branches * channels
     z_flat, g_flat, out_flat, g_out_flat = (
         z.reshape(-1), g.reshape(-1), z_out.reshape(-1), g_out.reshape(-1)
     )  # fmt: skip
@@ -118,16 +128,18 @@ def pointwise_backward(g_out, z_out, norms_out, at, channels, z, norms, transpos
             sums[band] = 0.0
         for p in range(begin, end, CHUNK):
             count = min(CHUNK, end - p)
-            there = p * step + at
-            normalized_gradient(out_flat, there, step, norms_out, at, channels, g_out_flat, there,
-                                step, dz, 0, channels, count)  # fmt: skip
+            for branch in range(branches):
+                there = branch * branch_step + p * step + at
+                normalized_gradient(out_flat, there, step, norms_out, at + branch * channels,
+                                    channels, g_out_flat, there, step, dz, branch * channels,
+                                    total, count)  # fmt: skip
             activate(z_flat, p * depth, depth, norms, 0, depth, y, 0, depth, count)
-            product(dz, 0, channels, 1, count, transposed, 0, 0, depth, channels,
+            product(dz, 0, total, 1, count, transposed, 0, 0, depth, total,
                     g_flat, p * depth, depth, add)  # fmt: skip
-            product(y, 0, 1, depth, depth, dz, 0, channels, channels, count,
-                    d_weights[band], 0, channels, 1)  # fmt: skip
+            product(y, 0, 1, depth, depth, dz, 0, total, total, count,
+                    d_weights[band], 0, total, 1)  # fmt: skip
             if reduce:
-                add_reductions(z_flat, p * depth, depth, norms, depth, g_flat, p * depth, depth,
+                add_reductions(z_flat, p * depth, depth, norms, 0, depth, g_flat, p * depth, depth,
                                count, sums[band])  # fmt: skip
 
 
@@ -178,22 +190,26 @@ def convolution_backward(g_out, z_out, norms_out, at, channels, x, stride, d_wei
 
 
 @kernel(
-    f"void({_Z}, {_NORMS}, float32[::1], intp, intp[:,::1], intp[:,::1], {_Z}, intp, {_SUMS}, "
-    f"{_SHARE})",
+    f"void({_Z}, {_NORMS}, intp, float32[::1], intp, intp[:,::1], intp[:,::1], {_Z}, intp, "
+    f"{_SUMS}, {_SHARE})",
     "training",
 )
-def depthwise_forward(z, norms, filters, stride, y_taps, runs, out, at, sums, scratch, first,
-                      last):  # fmt: skip
-    """Convolve each channel of activated(z): out, and its moments, for some bands."""
+def depthwise_forward(z, norms, norms_at, filters, stride, y_taps, runs, out, at, sums, scratch,
+                      first, last):  # fmt: skip
+    """Convolve each channel of activated(z): out, and its moments, for some bands.
+
+    The norms of z begin at ``norms_at``: those of all branches are one array.
+    """
     n, height, width, channels = z.shape
     rows, columns, step = out.shape[1], out.shape[2], out.shape[3]
-    image = height * width * channels
     flat, target, y = z.reshape(-1), out.reshape(-1), scratch[first]
     nothing = np.zeros(channels, np.float32)
     for band in range(first, last):
         sums[band] = 0.0
         for i in range(first_image(n, band), first_image(n, band + 1)):
-            activate(flat, i * image, channels, norms, 0, channels, y, 0, channels, height * width)
+            here = i * height * width * channels
+            activate(flat, here, channels, norms, norms_at, channels, y, 0, channels,
+                     height * width)  # fmt: skip
             there = i * rows * columns * step + at
             for row in range(rows):
                 convolve_row(y, 0, channels, width, channels, row, y_taps, runs, stride, filters,
@@ -203,12 +219,12 @@ def depthwise_forward(z, norms, filters, stride, y_taps, runs, out, at, sums, sc
 
 
 @kernel(
-    f"void({_Z}, {_Z}, {_NORMS}, intp, {_Z}, {_NORMS}, float32[::1], float32[::1], intp, "
+    f"void({_Z}, {_Z}, {_NORMS}, intp, {_Z}, {_NORMS}, intp, float32[::1], float32[::1], intp, "
     f"intp[:,::1], intp[:,::1], {_Z}, intp, float32[:,::1], intp, {_SUMS}, {_SHARE})",
     "training",
 )
-def depthwise_backward(g_out, z_out, norms_out, at, z, norms, filters, flipped, stride, y_taps,
-                       runs, g, add, d_filters, reduce, sums, scratch, first,
+def depthwise_backward(g_out, z_out, norms_out, at, z, norms, norms_at, filters, flipped, stride,
+                       y_taps, runs, g, add, d_filters, reduce, sums, scratch, first,
                        last):  # fmt: skip
     """Compute (or add to) the input's g and the filters' gradient, (BANDS, 16 * C), of some bands.
 
@@ -226,12 +242,13 @@ def depthwise_backward(g_out, z_out, norms_out, at, z, norms, filters, flipped, 
     for band in range(first, last):
         d_filters[band] = 0.0
         if reduce:
-            sums[band] = 0.0
+            sums[band, :, norms_at : norms_at + channels] = 0.0
         for i in range(first_image(n, band), first_image(n, band + 1)):
+            here = i * image
             there = i * rows * columns * step + at
             normalized_gradient(out_flat, there, step, norms_out, at, channels, g_out_flat, there,
                                 step, dz, 0, channels, rows * columns)  # fmt: skip
-            activate(z_flat, i * image, channels, norms, 0, channels, y, 0, channels,
+            activate(z_flat, here, channels, norms, norms_at, channels, y, 0, channels,
                      height * width)  # fmt: skip
             _add_filter_gradients(y, dz, width, columns, channels, stride, y_taps, runs,
                                   d_filters[band])  # fmt: skip
@@ -239,22 +256,22 @@ def depthwise_backward(g_out, z_out, norms_out, at, z, norms, filters, flipped, 
                 for row in range(height):
                     convolve_row(dz, 0, channels, width, channels, row, y_taps, runs, 1, flipped,
                                  nothing, np.float32(-np.inf), np.float32(np.inf), g_flat,
-                                 i * image + row * width * channels, channels)  # fmt: skip
+                                 here + row * width * channels, channels)  # fmt: skip
             elif stride == 1:
                 for row in range(height):
                     convolve_row(dz, 0, channels, width, channels, row, y_taps, runs, 1, flipped,
                                  nothing, np.float32(-np.inf), np.float32(np.inf), line, 0,
                                  channels)  # fmt: skip
-                    target = g_flat[i * image + row * width * channels :]
+                    target = g_flat[here + row * width * channels :]
                     for k in range(width * channels):
                         target[k] += line[k]
             else:
                 if add == 0:
-                    g_flat[i * image : (i + 1) * image] = 0.0
+                    g_flat[here : here + image] = 0.0
                 _spread(dz, width, columns, channels, stride, y_taps, runs, filters, g_flat,
-                        i * image)  # fmt: skip
+                        here)  # fmt: skip
             if reduce:
-                add_reductions(z_flat, i * image, channels, norms, channels, g_flat, i * image,
+                add_reductions(z_flat, here, channels, norms, norms_at, channels, g_flat, here,
                                channels, height * width, sums[band])  # fmt: skip
 
 
@@ -342,7 +359,7 @@ def resize_backward(g_out, at, z, norms, filters, y_taps, runs, g, reduce, sums,
                              np.float32(np.inf), g_flat, here + row * width * channels,
                              channels)  # fmt: skip
             if reduce:
-                add_reductions(z_flat, here, channels, norms, channels, g_flat, here, channels,
+                add_reductions(z_flat, here, channels, norms, 0, channels, g_flat, here, channels,
                                height * width, sums[band])  # fmt: skip
 
 

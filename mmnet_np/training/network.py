@@ -73,16 +73,26 @@ class TrainingNetwork:
         self._home = homes(graph)
         self._layers = [layer for layer in graph if not isinstance(layer, Softmax)]
         found = shapes(graph, size, size)
+        self._siblings = _siblings(self._layers)
+        for first, group in self._siblings.items():
+            for k, layer in enumerate(group):
+                self._home[layer.name] = f"{first}, all branches", k * layer.channels
+        followers = {layer.name for group in self._siblings.values() for layer in group[1:]}
+        self._steps = [layer for layer in self._layers if layer.name not in followers]
         # Kernels take channels by eights: the two logits have six idle companions.
         self._shape = {
             name: (batch, h, w, c if name == "input" else -(-c // 8) * 8)
             for name, (h, w, c) in found.items()
         }
+        for first, group in self._siblings.items():
+            buffer = self._home[first][0]
+            self._shape[buffer] = (batch * len(group), *self._shape[first][1:])
         owners = {self._home[layer.name][0] for layer in self._layers}
+        channels = {name: self._shape[name][0] // batch * self._shape[name][3] for name in owners}
         self.z = {name: np.zeros(self._shape[name], np.float32) for name in owners}
         self.g = self._plan_gradients(owners)
-        self.norms = {name: self._neutral(self._shape[name][3]) for name in owners}
-        self._sums = {name: np.zeros((BANDS, 2, self._shape[name][3])) for name in owners}
+        self.norms = {name: self._neutral(channels[name]) for name in owners}
+        self._sums = {name: np.zeros((BANDS, 2, channels[name])) for name in owners}
         self._scratch = np.zeros((BANDS, self._scratch_floats()), np.float32)
         self._inverse: dict[str, NDArray[np.float64]] = {}
         self._backward = self._plan_backward()
@@ -131,12 +141,12 @@ class TrainingNetwork:
         return need
 
     def _plan_backward(self) -> list[tuple[Layer, dict[str, tuple[bool, bool]]]]:
-        """Return the layers in reverse; for each g they add to: is it begun, is it complete."""
-        sources = {layer.name: self._sources(layer) for layer in self._layers}
+        """Return the steps in reverse; for each g they add to: is it begun, is it complete."""
+        sources = {layer.name: self._sources(layer) for layer in self._steps}
         readers = Counter(name for names in sources.values() for name in names)
         seen: Counter[str] = Counter()
         plan = []
-        for layer in reversed(self._layers):
+        for layer in reversed(self._steps):
             state = {}
             for name in sources[layer.name]:
                 seen[name] += 1
@@ -172,7 +182,7 @@ class TrainingNetwork:
         """
         self.z["input"][...] = images
         logits = []
-        for layer in self._layers:
+        for layer in self._steps:
             if isinstance(layer, Concat):
                 self._copy_forward(layer)
             elif not isinstance(layer, Input):
@@ -188,20 +198,19 @@ class TrainingNetwork:
 
     def _layer_forward(self, layer: Layer, decay: float) -> None:
         buffer, at = self._home[layer.name]
-        source = self._home[layer.inputs[0]][0]
-        z, norms, out = self.z[source], self.norms[source], self.z[buffer]
-        sums = np.zeros((BANDS, 2, self._width(layer)))
+        source, source_at = self._home[layer.inputs[0]]
+        z, norms, out = self.part(self.z, layer.inputs[0]), self.norms[source], self.z[buffer]
+        group = self._group(layer)
+        sums = np.zeros((BANDS, 2, sum(self._width(one) for one in group)))
         if isinstance(layer, Pointwise):
-            packed = pointwise.pack(self._matrix(layer))
+            packed = np.stack([pointwise.pack(self._matrix([one])) for one in group])
             self._share(
                 training.pointwise_forward, z, norms, packed, self._width(layer), out, at, sums
             )
         elif isinstance(layer, Depthwise):
-            geometry = layer.stride, layer.dilation
             self._share(
-                training.depthwise_forward, z, norms, self._filters(layer).reshape(-1),
-                layer.stride, taps.row_table(z.shape[1], out.shape[1], *geometry),
-                taps.run_table(z.shape[2], out.shape[2], *geometry), out, at, sums,
+                training.depthwise_forward, z, norms, source_at,
+                self._filters(layer).reshape(-1), layer.stride, *self._tables(layer), out, at, sums,
             )  # fmt: skip
         elif isinstance(layer, Convolution):
             packed = pointwise.pack(self.variables[layer.weights_name].reshape(-1, layer.channels))
@@ -213,17 +222,50 @@ class TrainingNetwork:
             rows = resize.coordinates(z.shape[1], out.shape[1])
             columns = resize.coordinates(z.shape[2], out.shape[2])
             self._share(training.resize_forward, z, norms, *rows, *columns, out, at)
-        if isinstance(layer, Filtered):
-            self._normalize(layer, sums, decay)
+        first = 0
+        for one in group:
+            if isinstance(one, Filtered):
+                self._normalize(one, sums[:, :, first : first + one.channels], decay)
+                first += one.channels
+
+    def part(self, arrays: Mapping[str, NDArray], name: str) -> NDArray:
+        """Return a tensor's buffer in ``z`` or ``g``; for a branch, its own part of the buffer."""
+        buffer, at = self._home[name]
+        whole = arrays[buffer]
+        if len(whole) == self.batch:
+            return whole
+        branch = at // whole.shape[3]
+        return whole[branch * self.batch : (branch + 1) * self.batch]
+
+    def _group(self, layer: Layer) -> list[Any]:
+        """Return the layers that a layer's step computes: its siblings, or itself."""
+        return self._siblings.get(layer.name, [layer])
 
     def _width(self, layer: Layer) -> int:
         """Return a layer's channels as the kernels see them: a multiple of eight."""
         return -(-layer.channels // 8) * 8
 
-    def _matrix(self, layer: Filtered) -> NDArray[np.float32]:
-        """Return a pointwise layer's weights as (I, O), O padded to a multiple of eight."""
-        weights = self.variables[layer.weights_name][0, 0]
-        return np.pad(weights, ((0, 0), (0, self._width(layer) - layer.channels)))
+    def _matrix(self, group: list[Filtered]) -> NDArray[np.float32]:
+        """Return pointwise layers' weights side by side: (I, O), O a multiple of eight."""
+        matrix = np.zeros(
+            (group[0].in_channels, sum(self._width(layer) for layer in group)), np.float32
+        )
+        first = 0
+        for layer in group:
+            weights = self.variables[layer.weights_name][0, 0]
+            matrix[:, first : first + layer.channels] = weights
+            first += layer.channels
+        return matrix
+
+    def _tables(self, layer: Filtered) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Return where a depthwise layer's taps are, down and across."""
+        inside = self._shape[self._home[layer.inputs[0]][0]]
+        out = self._shape[self._home[layer.name][0]]
+        geometry = layer.stride, layer.dilation
+        return (
+            taps.row_table(inside[1], out[1], *geometry),
+            taps.run_table(inside[2], out[2], *geometry),
+        )
 
     def _filters(self, layer: Filtered) -> NDArray[np.float32]:
         """Return a depthwise layer's filters as the kernels take them: (4, 4, C)."""
@@ -234,8 +276,8 @@ class TrainingNetwork:
         if not layer.batch_norm:
             return
         buffer, at = self._home[layer.name]
-        n, h, w, _ = self._shape[buffer]
-        count = n * h * w
+        _, h, w, _ = self._shape[buffer]
+        count = self.batch * h * w
         total, squares = sums.sum(axis=0)
         mean = total / count
         variance = np.maximum(squares / count - mean * mean, 0)
@@ -293,8 +335,9 @@ class TrainingNetwork:
             if isinstance(layer, Concat):
                 self._copy_backward(layer, state)
             elif not isinstance(layer, Input):
-                if isinstance(layer, Filtered):
-                    self._normalize_backward(layer)
+                for one in self._group(layer):
+                    if isinstance(one, Filtered):
+                        self._normalize_backward(one)
                 self._layer_backward(layer, *state[layer.inputs[0]])
 
     def _copy_backward(self, layer: Concat, state: Mapping[str, tuple[bool, bool]]) -> None:
@@ -311,7 +354,7 @@ class TrainingNetwork:
         if not layer.batch_norm:
             return
         buffer, at = self._home[layer.name]
-        n, h, w, _ = self._shape[buffer]
+        _, h, w, _ = self._shape[buffer]
         channels = slice(at, at + layer.channels)
         inverse, norms = self._inverse[layer.name], self.norms[buffer][:, channels]
         d_beta, centred = self._sums[buffer][:, :, channels].sum(axis=0)
@@ -319,7 +362,7 @@ class TrainingNetwork:
         self.gradients[layer.norm_name("gamma")][...] = d_gamma
         self.gradients[layer.norm_name("beta")][...] = d_beta
         scale, mean = (norms[row].astype(np.float64) for row in (normalize.SCALE, normalize.MEAN))
-        terms = normalize.gradient_terms(scale, inverse, mean, d_gamma, d_beta, n * h * w)
+        terms = normalize.gradient_terms(scale, inverse, mean, d_gamma, d_beta, self.batch * h * w)
         for row, value in zip(
             (normalize.GRADIENT, normalize.CONSTANT, normalize.SLOPE), terms, strict=True
         ):
@@ -327,28 +370,32 @@ class TrainingNetwork:
 
     def _layer_backward(self, layer: Layer, begun: bool, complete: bool) -> None:
         buffer, at = self._home[layer.name]
-        source = self._home[layer.inputs[0]][0]
-        z, norms, sums = self.z[source], self.norms[source], self._sums[source]
+        source, source_at = self._home[layer.inputs[0]]
+        z = self.part(self.z, layer.inputs[0])
+        g = None if source == "input" else self.part(self.g, layer.inputs[0])
+        norms, sums = self.norms[source], self._sums[source]
         out = self.g[buffer], self.z[buffer], self.norms[buffer], at
         if isinstance(layer, Pointwise):
-            matrix = self._matrix(layer)
+            group = self._group(layer)
+            matrix = self._matrix(group)
             partial = np.empty((BANDS, matrix.size), np.float32)
             self._share(
-                training.pointwise_backward, *out, self._width(layer), z, norms,
-                pointwise.pack(matrix.T), self.g[source], int(begun), partial, int(complete), sums,
+                training.pointwise_backward, *out, len(group), self._width(layer), z, norms,
+                pointwise.pack(matrix.T), g, int(begun), partial, int(complete), sums,
             )  # fmt: skip
-            total = _sum(partial).reshape(matrix.shape)[:, : layer.channels]
-            self.gradients[layer.weights_name][0, 0] = total
+            total = _sum(partial).reshape(matrix.shape)
+            first = 0
+            for one in group:
+                gradient = total[:, first : first + one.channels]
+                self.gradients[one.weights_name][0, 0] = gradient
+                first += one.channels
         elif isinstance(layer, Depthwise):
             filters = self._filters(layer)
             partial = np.empty((BANDS, filters.size), np.float32)
-            geometry = layer.stride, layer.dilation
             self._share(
-                training.depthwise_backward, *out, z, norms, filters.reshape(-1),
-                self._flipped(layer).reshape(-1), layer.stride,
-                taps.row_table(z.shape[1], self.z[buffer].shape[1], *geometry),
-                taps.run_table(z.shape[2], self.z[buffer].shape[2], *geometry),
-                self.g[source], int(begun), partial, int(complete), sums,
+                training.depthwise_backward, *out, z, norms, source_at,
+                filters.reshape(-1), self._flipped(layer).reshape(-1), layer.stride,
+                *self._tables(layer), g, int(begun), partial, int(complete), sums,
             )  # fmt: skip
             total = _sum(partial).reshape(filters.shape)
             self.gradients[layer.weights_name][..., 0] = total[:3, :3]
@@ -364,12 +411,24 @@ class TrainingNetwork:
             repeated = np.repeat(filters[:, :, np.newaxis], z.shape[3], axis=2)
             self._share(
                 training.resize_backward, self.g[buffer], at, z, norms, repeated.reshape(-1),
-                y_taps, runs, self.g[source], int(complete), sums,
+                y_taps, runs, g, int(complete), sums,
             )  # fmt: skip
 
     def _flipped(self, layer: Filtered) -> NDArray[np.float32]:
         """Return the filters turned by 180 degrees, for the input gradient with stride 1."""
         return taps.zero_bordered(self.variables[layer.weights_name][::-1, ::-1, :, 0])
+
+
+def _siblings(layers: list[Layer]) -> dict[str, list[Any]]:
+    """Find the pointwise layers that read the same input: an encoder block's branches.
+
+    They are computed as one layer, in one pass over that input.
+    """
+    groups: dict[tuple[str, ...], list[Any]] = {}
+    for layer in layers:
+        if isinstance(layer, Pointwise) and layer.batch_norm:
+            groups.setdefault(layer.inputs, []).append(layer)
+    return {group[0].name: group for group in groups.values() if len(group) > 1}
 
 
 def _sum(partial: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -7,7 +7,6 @@ from random_weights import random_tensors
 
 from mmnet_np.graph import build, parameters
 from mmnet_np.kernels import jit, normalize
-from mmnet_np.plan import homes
 from mmnet_np.spec import VARIANTS, Spec
 from mmnet_np.threads import Bands
 from mmnet_np.training.network import TrainingNetwork
@@ -50,10 +49,12 @@ def open_gates(network):
     gates = {}
     for layer in network.graph:
         if getattr(layer, "relu6", False):
-            buffer, at = homes(network.graph)[layer.name]
+            buffer, at = network._home[layer.name]
             channels = slice(at, at + layer.channels)
             scale, shift = network.norms[buffer][[normalize.SCALE, normalize.SHIFT], channels]
-            u = network.z[buffer][..., channels] * scale + shift
+            z = network.part(network.z, layer.name)
+            at = at if z.shape[3] > layer.channels else 0  # a concat's channels, or all
+            u = z[..., at : at + layer.channels] * scale + shift
             gates[layer.name] = (u > 0) & (u < 6)
     return gates
 
