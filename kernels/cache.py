@@ -20,13 +20,16 @@ __all__ = ["cache_folder", "is_warm", "mark_warm"]
 
 @functools.lru_cache(maxsize=1)
 def _key() -> str:
-    """Digest of all that compiled code depends on: sources, Python, Numba, processor."""
+    """Digest of all that compiled code depends on: sources, where they lie, Python, Numba, CPU."""
     from importlib.metadata import PackageNotFoundError, version
 
     digest = hashlib.sha256()
     for source in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(source.name.encode() + b"\0" + source.read_bytes() + b"\0")
-    parts = [sys.implementation.cache_tag or "", platform.machine(), _processor()]
+    # Numba finds compiled code by the path of its source, so another copy is another folder:
+    # else its "warm" would be this one's.
+    home = str(Path(__file__).resolve().parent)
+    parts = [home, sys.implementation.cache_tag or "", platform.machine(), _processor()]
     for package in ("numba", "llvmlite"):
         try:
             parts.append(version(package))

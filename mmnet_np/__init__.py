@@ -2,7 +2,7 @@
 
 >>> import mmnet_np
 >>> sorted(mmnet_np.__all__)[:3]
-['Matting', 'MMNetError', '__version__']
+['MMNetError', 'Matting', '__version__']
 
 Everything is imported on first use: ``import mmnet_np`` alone loads neither NumPy nor Numba, so
 ``--help`` answers at once.

@@ -4,13 +4,15 @@ A backend works in three moments. `prepare` turns a layer's folded weights into 
 wants, once for each model. `step` binds a kernel to arrays, once for each workspace. `Step.run`
 then computes and allocates nothing (the references do; they are there to be read).
 
-A step names the layers that it computes. Here that is always one; a backend that fuses a whole
-encoder block returns one step for all of the block's layers (`Graph.block` says which they are).
+A backend also says, with `groups`, which layers it computes together. In both of these that is
+always one; a backend that fuses encoder blocks gives each block's layers (`Graph.block` says which
+they are) as a group, gets one call of `step` for it, and finds the block's inputs still in place
+when it writes the block's last layer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -20,12 +22,15 @@ from numpy.typing import NDArray
 from mmnet_np.kernels import convolution, depthwise, pointwise, resize, softmax, taps
 from mmnet_np.kernels.jit import Kernel
 
-from .graph import Convolution, Depthwise, Filtered, Layer, Pointwise, Resize, Softmax
+from .graph import Convolution, Depthwise, Filtered, Graph, Layer, Pointwise, Resize, Softmax
 from .threads import Bands
 
-__all__ = ["Backend", "NumbaBackend", "NumpyBackend", "Step"]
+__all__ = ["Backend", "Group", "NumbaBackend", "NumpyBackend", "Step"]
 
 Prepared = tuple[Any, ...]
+Group = tuple[Layer, ...]
+Place = Callable[[str], tuple[NDArray, int]]
+"""A tensor's buffer, by name, and the tensor's first channel in it (not 0 in a concat's buffer)."""
 
 
 @dataclass(frozen=True)
@@ -44,10 +49,11 @@ class Backend(Protocol):
     def prepare(self, layer: Filtered, weights: NDArray, bias: NDArray) -> Prepared:
         """Turn folded weights (kernel layout) and bias into kernel arguments."""
 
-    def step(
-        self, layer: Layer, prepared: Prepared, inputs: list[NDArray], out: NDArray, at: int
-    ) -> Step:
-        """Bind the layer's kernel to input and output buffers; ``at`` is its first channel."""
+    def groups(self, graph: Graph) -> list[Group]:
+        """Cut the graph, in order, into the layers that are computed together."""
+
+    def step(self, group: Group, prepared: Mapping[str, Prepared], place: Place) -> Step:
+        """Bind a group's kernel to the buffers of its inputs and outputs."""
 
 
 def clamp(layer: Filtered) -> tuple[np.float32, np.float32]:
@@ -61,23 +67,28 @@ class NumpyBackend:
 
     name = "numpy"
 
+    def groups(self, graph: Graph) -> list[Group]:
+        """Each layer alone."""
+        return [(layer,) for layer in graph]
+
     def prepare(self, layer: Filtered, weights: NDArray, bias: NDArray) -> Prepared:
         """Keep weights and bias as they are, with the clamp."""
         return (weights, bias, *clamp(layer))
 
-    def step(
-        self, layer: Layer, prepared: Prepared, inputs: list[NDArray], out: NDArray, at: int
-    ) -> Step:
+    def step(self, group: Group, prepared: Mapping[str, Prepared], place: Place) -> Step:
         """Bind the reference of the layer's kind."""
-        (x,) = inputs
+        (layer,) = group
+        x, _ = place(layer.inputs[0])
+        out, at = place(layer.name)
+        ready = prepared.get(layer.name, ())
         if isinstance(layer, Pointwise):
-            return _call(layer, pointwise.reference, x, *prepared, out, at)
+            return _call(layer, pointwise.reference, x, *ready, out, at)
         if isinstance(layer, Depthwise):
             return _call(
-                layer, depthwise.reference, x, *prepared, layer.stride, layer.dilation, out, at
+                layer, depthwise.reference, x, *ready, layer.stride, layer.dilation, out, at
             )
         if isinstance(layer, Convolution):
-            return _call(layer, convolution.reference, x, *prepared, layer.stride, out, at)
+            return _call(layer, convolution.reference, x, *ready, layer.stride, out, at)
         if isinstance(layer, Resize):
             return _call(layer, resize.reference, x, out, at)
         if isinstance(layer, Softmax):
@@ -97,6 +108,10 @@ class NumbaBackend:
     def __init__(self, bands: Bands) -> None:
         self._bands = bands
 
+    def groups(self, graph: Graph) -> list[Group]:
+        """Each layer alone."""
+        return [(layer,) for layer in graph]
+
     def prepare(self, layer: Filtered, weights: NDArray, bias: NDArray) -> Prepared:
         """Pack the weights for the register tile, or border them with zeros for depthwise."""
         if isinstance(layer, Depthwise):
@@ -105,22 +120,23 @@ class NumbaBackend:
         packed, padded = pointwise.pack(matrix), pointwise.pack_bias(bias)
         return (packed, padded, layer.channels, *clamp(layer))
 
-    def step(
-        self, layer: Layer, prepared: Prepared, inputs: list[NDArray], out: NDArray, at: int
-    ) -> Step:
+    def step(self, group: Group, prepared: Mapping[str, Prepared], place: Place) -> Step:
         """Bind the kernel of the layer's kind."""
-        (x,) = inputs
+        (layer,) = group
+        x, _ = place(layer.inputs[0])
+        out, at = place(layer.name)
+        ready = prepared.get(layer.name, ())
         if isinstance(layer, Pointwise):
-            return self._bind(layer, pointwise.pointwise, x, *prepared, out, at)
+            return self._bind(layer, pointwise.pointwise, x, *ready, out, at)
         if isinstance(layer, Depthwise):
             geometry = layer.stride, layer.dilation
             y_taps = taps.row_table(x.shape[1], out.shape[1], *geometry)
             runs = taps.run_table(x.shape[2], out.shape[2], *geometry)
             return self._bind(
-                layer, depthwise.depthwise, x, *prepared, layer.stride, y_taps, runs, out, at
+                layer, depthwise.depthwise, x, *ready, layer.stride, y_taps, runs, out, at
             )
         if isinstance(layer, Convolution):
-            return self._bind(layer, convolution.convolution, x, *prepared, layer.stride, out, at)
+            return self._bind(layer, convolution.convolution, x, *ready, layer.stride, out, at)
         if isinstance(layer, Resize):
             rows = resize.coordinates(x.shape[1], out.shape[1])
             columns = resize.coordinates(x.shape[2], out.shape[2])

@@ -61,6 +61,7 @@ class Engine:
     ) -> None:
         self.graph = graph
         self.backend = backend
+        self.groups = backend.groups(graph)
         self.prepared: dict[str, Prepared] = {
             layer.name: backend.prepare(layer, *folded(layer, tensors))
             for layer in graph
@@ -100,7 +101,8 @@ class Workspace:
     """
 
     def __init__(self, engine: Engine, height: int, width: int) -> None:
-        laid_out = plan(engine.graph, 1, height, width)
+        names = [[layer.name for layer in group] for group in engine.groups]
+        laid_out = plan(engine.graph, 1, height, width, together=names)
         raw = np.zeros(laid_out.size + ALIGNMENT, np.uint8)
         arena = raw[-raw.ctypes.data % ALIGNMENT :]
         self._buffers: dict[str, NDArray] = {}
@@ -114,16 +116,17 @@ class Workspace:
         self.steps = list(self._bind(engine))
 
     def _bind(self, engine: Engine) -> Iterator[Step]:
-        for layer in engine.graph:
-            out, at = self._buffers[layer.name], self._places[layer.name].at
-            inputs = [self._buffers[name] for name in layer.inputs]
-            if isinstance(layer, Input):
+        def place(name: str) -> tuple[NDArray, int]:
+            return self._buffers[name], self._places[name].at
+
+        for group in engine.groups:
+            first = group[0]
+            if isinstance(first, Input):
                 continue
-            if isinstance(layer, Concat):
-                yield Step((layer.name,), self._copies(layer))
+            if isinstance(first, Concat):
+                yield Step((first.name,), self._copies(first))
             else:
-                prepared = engine.prepared.get(layer.name, ())
-                yield engine.backend.step(layer, prepared, inputs, out, at)
+                yield engine.backend.step(group, engine.prepared, place)
 
     def _copies(self, layer: Concat) -> Callable[[], None]:
         """Return what fills a concat with those inputs that were not computed in place."""

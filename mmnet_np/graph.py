@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from mmnet_np.kernels.padding import same_output
 
@@ -200,7 +201,7 @@ class _Builder:
         return layer.name
 
     def convolve(self, kind: type[Filtered], name: str, source: str, channels: int = 0,
-                 **options: int) -> str:  # fmt: skip
+                 **options: Any) -> str:  # fmt: skip
         """Add a convolution; a depthwise one keeps its input's channels."""
         depth = self.layers[source].channels
         return self.add(kind(name, (source,), channels or depth, depth, **options))

@@ -110,6 +110,15 @@ def find_weights(weights: str | os.PathLike[str] | None) -> Path:
     return Path(weights)
 
 
+def _repays(images: int | None) -> bool:
+    """Say whether Numba is the faster way to so many images; unknown, if it is compiled already."""
+    if images is None:
+        return cache.is_warm()
+    if images < _LOAD_IMAGES:
+        return False
+    return images >= _COMPILE_IMAGES or cache.is_warm()
+
+
 class Matting:
     """MMNet with weights. Made by `load`; safe to use from several threads.
 
@@ -154,8 +163,7 @@ class Matting:
         self._undecided = False
         self._numpy_seconds = 0.0
         if backend == "auto":
-            least = _LOAD_IMAGES if cache.is_warm() else _COMPILE_IMAGES
-            ready = jit.has_numba() and (cache.is_warm() if images is None else images >= least)
+            ready = jit.has_numba() and _repays(images)
             self._undecided = jit.has_numba() and not ready
             backend = "numba" if ready else "numpy"
         self._engine = self._make(backend)
@@ -216,7 +224,7 @@ class Matting:
             image.shape[:2] if isinstance(image, np.ndarray) else (image.height, image.width)
         )
         small = self.forward(network_input(image, self.size, self.size)[np.newaxis])[0]
-        alpha = np.empty((height, width), dtype)
+        alpha: NDArray = np.empty((height, width), dtype)
         for first, rows in alpha_bands(small, height, width):
             if dtype is np.uint8:
                 rows *= np.float32(255)
@@ -297,7 +305,7 @@ class Matting:
 
     def _reconsider(self) -> None:
         """Under "auto", go over to Numba once NumPy has taken as long as compiling would have."""
-        if not self._undecided:
+        if not self._undecided or self._numpy_seconds <= _LOAD_SECONDS:
             return
         if self._numpy_seconds > (_LOAD_SECONDS if cache.is_warm() else _COMPILE_SECONDS):
             self._undecided = False

@@ -6,7 +6,7 @@ own buffer, so that concatenating costs nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from .graph import Concat, Graph, shapes
@@ -38,7 +38,14 @@ class Plan:
     size: int
 
 
-def plan(graph: Graph, batch: int, height: int, width: int, itemsize: int = 4) -> Plan:
+def plan(
+    graph: Graph,
+    batch: int,
+    height: int,
+    width: int,
+    itemsize: int = 4,
+    together: Sequence[Sequence[str]] | None = None,
+) -> Plan:
     """Plan the arena for one batch size and input size.
 
     Parameters
@@ -48,17 +55,21 @@ def plan(graph: Graph, batch: int, height: int, width: int, itemsize: int = 4) -
         Input shape; height and width are multiples of 16.
     itemsize : int
         Bytes a value: 4 for float32.
+    together : sequence of sequences of str, optional
+        Layers that are computed in one step, in graph order: nothing that such a group reads or
+        writes shares space. Each layer alone by default.
     """
     layers = {layer.name: layer for layer in graph}
     shape = shapes(graph, height, width)
     home = homes(graph)
     born: dict[str, int] = {}
     dies: dict[str, int] = {}
-    for time, layer in enumerate(graph):
-        for name in (layer.name, *layer.inputs):
-            buffer = home[name][0]
-            born.setdefault(buffer, time)
-            dies[buffer] = time
+    for time, group in enumerate(together or [[name] for name in layers]):
+        for member in group:
+            for name in (member, *layers[member].inputs):
+                buffer = home[name][0]
+                born.setdefault(buffer, time)
+                dies[buffer] = time
     dies[graph.output] = len(layers)
 
     def size(buffer: str) -> int:

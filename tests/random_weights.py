@@ -5,6 +5,7 @@ chaotic and multiplies every rounding error a hundredfold on its way to the logi
 """
 
 import math
+import sys
 
 import numpy as np
 
@@ -47,3 +48,7 @@ def random_weights(spec=None, seed=0):
         provenance={"made_by": "tests"},
         licence="none needed",
     )
+
+
+if __name__ == "__main__":
+    store.save(sys.argv[1], random_weights())

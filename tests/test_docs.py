@@ -15,7 +15,9 @@ PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 COMMAND = re.compile(r"(?:python -m mmnet_np[\w.]*|mmnet-np)(?= |$)")
 END = re.compile(r"\s(?:&&|\||>|2>|#)|;|$")  # of a command, for the shell
+INDENTED = re.compile(r"^ {4}(.+)$", re.MULTILINE)
 SPAN = re.compile(r"`([^`\n]+)`")
+OPTION = re.compile(r"--[a-z][a-z-]*|(?<![\w-])-[a-z]\b")
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 PLACE = re.compile(r"`((?:mmnet_np|kernels|weights|tools|tests|docs|examples)/[\w./*-]*)`")
 
@@ -38,7 +40,8 @@ def test_doctests(name):
 
 def commands(text):
     """Give our commands in the code of a page: (module, arguments)."""
-    code = [block for _, block in FENCE.findall(text)] + SPAN.findall(FENCE.sub("", text))
+    fenced, prose = [block for _, block in FENCE.findall(text)], FENCE.sub("", text)
+    code = [*fenced, *INDENTED.findall(prose), *SPAN.findall(prose)]
     for line in re.sub(r"\\\n\s*", "", "\n".join(code)).splitlines():
         for match in COMMAND.finditer(line):
             rest = line[match.end() :]
@@ -118,3 +121,17 @@ def test_python_examples_run(page, weights_file, example, tmp_path, monkeypatch)
     for language, block in FENCE.findall(page.read_text(encoding="utf-8")):
         if language == "python":
             exec(compile(block, str(page), "exec"), scope)
+
+
+def test_every_option_is_documented(capsys):
+    """Each command that has a section in docs/command.md has all its options in it."""
+    page = (ROOT / "docs" / "command.md").read_text(encoding="utf-8")
+    sections = re.findall(r"^## (\w+): [^\n]*\n(.*?)(?=^## |\Z)", page, re.MULTILINE | re.DOTALL)
+    assert len(sections) >= 5
+    for name, section in sections:
+        module = "mmnet_np.infer" if name == "infer" else f"mmnet_np.tools.{name}"
+        with pytest.raises(SystemExit):
+            importlib.import_module(module).main(["--help"])
+        options, told = (set(OPTION.findall(text)) for text in (capsys.readouterr().out, section))
+        assert options - {"-h", "--help"} <= told, (name, options - told)
+        assert told - {"-m"} <= options, (name, told - options)

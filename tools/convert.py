@@ -90,11 +90,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("target", metavar="DST.h5", help="weights file to write")
     parser.add_argument("--width", type=float, help="width multiplier (default: found out)")
     parser.add_argument("--variant", choices=VARIANTS, help="ablation (default: found out)")
-    parser.add_argument(
-        "--size", type=int, default=256, help="input size it was trained at (default 256)"
-    )
+    parser.add_argument("--size", type=int, help="input size it was trained at (default 256)")
     parser.add_argument("--name", help="what the weights call themselves (default mmnet-W-S)")
-    parser.add_argument("--licence", default=_UNKNOWN, help="what the weights may be used for")
+    parser.add_argument("--licence", help="what the weights may be used for")
     parser.add_argument("--overwrite", action="store_true", help="replace DST.h5 if it exists")
     options = parser.parse_args(argv)
     return guarded("convert", lambda: _convert(options))
@@ -108,17 +106,22 @@ def _convert(options: argparse.Namespace) -> int:
     target = Path(options.target)
     if target.exists() and not options.overwrite:
         raise MMNetError(f"{printable(target)} exists; give --overwrite to replace it")
-    Spec(options.width or 1.0, options.size)  # a wrong option is told before a file is read
-    tensors = convert.read(options.source)
-    width, variant, found = identify(tensors, options.source, options.width, options.variant)
-    spec = Spec(width, options.size, variant)
+    # What a weights file of ours says of itself is kept, unless an option says otherwise.
+    given = store.load(options.source) if store.is_store(options.source) else None
+    known = given.spec if given else {}
+    size = options.size or known.get("size", 256)
+    width, variant = options.width or known.get("width"), options.variant or known.get("variant")
+    Spec(width or 1.0, size)  # a wrong option is told before a checkpoint is read
+    tensors = given.tensors if given else convert.read(options.source)
+    width, variant, found = identify(tensors, options.source, width, variant)
+    source = {"converted_from": Path(options.source).name}
     weights = store.Weights(
-        name=options.name or f"mmnet-{width:.2f}-{options.size}",
+        name=options.name or f"mmnet-{width:.2f}-{size}",
         dtype="float32",
-        spec=spec.as_dict(),
+        spec=Spec(width, size, variant).as_dict(),
         tensors=found,
-        provenance={"converted_from": Path(options.source).name},
-        licence=options.licence,
+        provenance={**given.provenance, **source} if given else source,
+        licence=options.licence or (given.licence if given else _UNKNOWN),
     )
     store.save(target, weights)
     values = sum(array.size for array in found.values())

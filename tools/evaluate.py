@@ -49,7 +49,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     SystemExit
         From argparse: code 2 for wrong options, 0 for ``--help`` and ``--version``.
     """
-    args = _parser().parse_args(argv)
+    parser = _parser()
+    args = parser.parse_args(argv)
+    if args.stress and args.sheet is not None:
+        parser.error("--sheet does not go with --stress")
     return guarded(COMMAND, lambda: _run(args))
 
 
@@ -198,7 +201,7 @@ def _run(args: argparse.Namespace) -> int:
             "seconds": round(time.monotonic() - start, 3),
         }
         emit(json.dumps(report) if args.json else _table(report))
-        if args.sheet is not None and not args.stress:
+        if args.sheet is not None:
             sheet = _sheet(model, chosen, figures["mad"])
             save_image(sheet, args.sheet, overwrite=args.overwrite)
     return 0

@@ -11,9 +11,15 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mmnet_np._version import __version__
 from mmnet_np.command import complain, guarded, positive
+
+if TYPE_CHECKING:
+    from mmnet_np.dataset import Pair
+    from mmnet_np.model import Matting
+    from mmnet_np.training.run import Run, Settings
 
 __all__ = ["main"]
 
@@ -95,7 +101,7 @@ def _run(args: argparse.Namespace) -> int:
     return _train(run, settings, train, val, args)
 
 
-def _settings(args: argparse.Namespace, kind: type) -> object:
+def _settings(args: argparse.Namespace, kind: type[Settings]) -> Settings:
     from mmnet_np.training.recipes import RECIPES
 
     name = args.recipe or ("finetune" if args.init else "fast")
@@ -112,7 +118,9 @@ def _settings(args: argparse.Namespace, kind: type) -> object:
     )
 
 
-def _train(run, settings, train, val, args) -> int:  # type: ignore[no-untyped-def]
+def _train(
+    run: Run, settings: Settings, train: list[Pair], val: list[Pair], args: argparse.Namespace
+) -> int:
     import time
 
     from mmnet_np.model import Matting
@@ -167,7 +175,7 @@ def _train(run, settings, train, val, args) -> int:  # type: ignore[no-untyped-d
     return 0
 
 
-def _pictures(run, model, val, history) -> None:  # type: ignore[no-untyped-def]
+def _pictures(run: Run, model: Matting, val: list[Pair], history: list[dict[str, float]]) -> None:
     """Draw the curves, and the mattes of a few validation photos spread over the split."""
     import numpy as np
     from PIL import Image

@@ -14,6 +14,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ from .hdf5_blocks import Image
 from .hdf5_reader import RANK_LIMIT, TEXT_LIMIT, read_attributes, read_tensors
 from .hdf5_writer import encode
 
-__all__ = ["Weights", "check_tensors", "digest", "load", "save"]
+__all__ = ["Weights", "check_tensors", "digest", "is_store", "load", "save"]
 
 FORMAT = "mmnet_np weights"
 SCHEMA_VERSION = 1
@@ -165,6 +166,17 @@ def load(path: str | os.PathLike[str]) -> Weights:
     data = read_regular(path)
     with naming(path):
         return _decoded(data)
+
+
+def is_store(path: str | os.PathLike[str]) -> bool:
+    """Say whether a file begins as HDF5 files do; False also where it cannot be read."""
+    try:
+        if not Path(path).is_file():
+            return False
+        with Path(path).open("rb") as file:
+            return file.read(8) == b"\x89HDF\r\n\x1a\n"
+    except (OSError, ValueError):
+        return False
 
 
 def _decoded(data: bytes) -> Weights:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -128,7 +128,7 @@ class TrainingNetwork:
         }
 
     @staticmethod
-    def _is_logits(layer: Layer) -> bool:
+    def _is_logits(layer: Layer) -> TypeGuard[Filtered]:
         return isinstance(layer, Filtered) and not layer.batch_norm
 
     def _scratch_floats(self) -> int:
@@ -326,11 +326,11 @@ class TrainingNetwork:
         d_auxiliary : (N, S / 16, S / 16, 2) float32 array
         """
         heads = [layer for layer in self._layers if self._is_logits(layer)]
-        for layer, gradient in zip(heads, (d_logits, d_auxiliary), strict=True):
-            g = self.g[layer.name]
-            g[..., : layer.channels] = gradient
-            g[..., layer.channels :] = 0
-            self.gradients[layer.bias_name][...] = gradient.sum(axis=(0, 1, 2), dtype=np.float64)
+        for head, gradient in zip(heads, (d_logits, d_auxiliary), strict=True):
+            g = self.g[head.name]
+            g[..., : head.channels] = gradient
+            g[..., head.channels :] = 0
+            self.gradients[head.bias_name][...] = gradient.sum(axis=(0, 1, 2), dtype=np.float64)
         for layer, state in self._backward:
             if isinstance(layer, Concat):
                 self._copy_backward(layer, state)

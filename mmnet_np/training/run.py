@@ -8,6 +8,7 @@ import json
 import zipfile
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -158,7 +159,8 @@ class Run:
             writer.writerows(history)
             path.write_text(text.getvalue())
         with replacing(self._state) as path, path.open("wb") as file:
-            np.savez(file, history=np.array(json.dumps(history)), **trainer.state())
+            arrays: dict[str, Any] = {"history": np.array(json.dumps(history)), **trainer.state()}
+            np.savez(file, **arrays)
 
     def restore(self, trainer: Trainer) -> list[Row]:
         """Bring a trainer to where the run stands; return the log so far."""

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 
 from mmnet_np.graph import Concat, build, shapes
@@ -61,3 +63,18 @@ def test_batch_and_item_size_scale_the_arena():
     one = plan(graph, 1, 128, 128).size
     assert plan(graph, 4, 128, 128).size == 4 * one
     assert plan(graph, 4, 128, 128, itemsize=1).size == one
+
+
+def test_what_is_computed_together_shares_no_space():
+    """A block fused into one step still reads its input when it writes its last layer."""
+    graph = build(Spec())
+    blocks: dict[str, list[str]] = {}
+    for layer in graph:
+        blocks.setdefault(graph.block[layer.name], []).append(layer.name)
+    places = plan(graph, 1, 64, 64, together=list(blocks.values())).places
+    for names in blocks.values():
+        inside = {places[name].offset: bytes_of(places[name]) for name in names}
+        read = {source for name in names for source in graph[name].inputs} - set(names)
+        inside |= {places[name].offset: bytes_of(places[name]) for name in read}
+        spans = sorted(set(inside.values()))
+        assert all(end <= begin for (_, end), (begin, _) in pairwise(spans))

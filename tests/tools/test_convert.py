@@ -88,3 +88,14 @@ def test_options_go_into_the_file(weights_file, tmp_path):
     stored = store.load(target)
     assert (stored.name, stored.spec["size"], stored.licence) == ("mine", 128, "CC0")
     assert random_weights(Spec(0.5)).tensors.keys() == stored.tensors.keys()
+
+
+def test_a_weights_file_keeps_what_it_says_of_itself(tmp_path):
+    spec = Spec(0.5, 128, "no-dilation")
+    given = random_weights(spec)
+    store.save(tmp_path / "a.h5", given)
+    assert convert.main([str(tmp_path / "a.h5"), str(tmp_path / "b.h5")]) == 0
+    kept = store.load(tmp_path / "b.h5")
+    assert kept.spec == given.spec
+    assert kept.licence == given.licence
+    assert kept.provenance == {"made_by": "tests", "converted_from": "a.h5"}
