@@ -87,7 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--weights", metavar="FILE", help="weights file, or name of a model in the package")
     add("--backend", choices=("auto", "numpy", "numba"), default="auto", help="default: auto")
-    add("--threads", metavar="N", type=positive, help="default: all CPUs")
+    add("--threads", metavar="N", type=positive, help="that share one photo; default: 1")
     add("--overwrite", action="store_true", help="replace output files that exist")
     add("--quiet", action="store_true", help="print nothing but errors")
     add("--version", action="version", version=f"mmnet-np {__version__}")

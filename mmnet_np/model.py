@@ -66,7 +66,8 @@ def load(
         "auto" takes the Numba kernels when they are already compiled for this machine or when
         there is enough work to repay compiling them, else NumPy.
     threads : int, optional
-        Threads that share one image; all available CPUs by default. No bit depends on it.
+        Threads that share one image; 1 by default, as handing over a hundred small layers still
+        costs more than a second thread brings. No bit depends on it.
     size : int, optional
         Input size to run at, a multiple of 16; by default the one the weights were trained at.
     images : int, optional
@@ -159,7 +160,7 @@ class Matting:
         self.spec, self.variant = spec, spec.variant
         self.size, self.width = size or spec.size, spec.width
         self._graph, self._tensors = graph, stored.tensors
-        self._bands = Bands(threads)
+        self._bands = Bands(1 if threads is None else threads)
         self._undecided = False
         self._numpy_seconds = 0.0
         if backend == "auto":

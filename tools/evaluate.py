@@ -73,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--weights", metavar="FILE", help="weights file, or name of a model in the package")
     add("--size", metavar="S", type=positive, help="input size of the network; default: its own")
     add("--backend", choices=("auto", "numpy", "numba"), default="auto", help="default: auto")
-    add("--threads", metavar="N", type=positive, help="default: all CPUs")
+    add("--threads", metavar="N", type=positive, help="that share one photo; default: 1")
     add("--limit", metavar="N", type=positive, help="only the first N photos")
     add("--json", action="store_true", help="print one JSON object instead of a table")
     add(
