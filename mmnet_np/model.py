@@ -93,7 +93,16 @@ def load(
         raise OptionError("backend is 'numba', but Numba is not installed: pip install numba")
     if size is not None:
         check_size(size, size)
-    stored = store.load(find_weights(weights))
+    path = find_weights(weights)
+    try:
+        stored = store.load(path)
+    except WeightsError as error:
+        if path.is_file() and not store.is_store(path):
+            raise WeightsError(
+                f"{error}; if it is a checkpoint, python -m mmnet_np.tools.convert makes a "
+                "weights file of it"
+            ) from None
+        raise
     return Matting(stored, backend=backend, threads=threads, size=size, images=images)
 
 

@@ -142,6 +142,12 @@ def test_weights_of_another_shape_are_refused(tmp_path):
         mmnet_np.load(tmp_path / "w.h5")
 
 
+def test_a_checkpoint_is_pointed_to_the_converter(tmp_path):
+    (tmp_path / "model.index").write_bytes(b"not HDF5 at all")
+    with pytest.raises(WeightsError, match=r"if it is a checkpoint, .*tools\.convert"):
+        mmnet_np.load(tmp_path / "model.index")
+
+
 def test_weights_without_auxiliary_head_are_welcome(tmp_path):
     weights = random_weights(Spec(0.5))
     inference = {n: t for n, t in weights.tensors.items() if "aux_block" not in n}
