@@ -1,4 +1,4 @@
-"""Compile every Numba kernel ahead, so that no photo has to wait for it.
+"""Compile the Numba kernels ahead, so that no photo has to wait for them.
 
 ``python -m mmnet_np.tools.warmup`` prints the folder that holds the compiled code.
 """
@@ -18,13 +18,16 @@ def main(argv: list[str] | None = None) -> int:
         prog="python -m mmnet_np.tools.warmup",
         description="Compile all kernels for this machine and print where they are kept.",
     )
+    parser.add_argument(
+        "--training", action="store_true", help="the kernels of tools.train as well"
+    )
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     options = parser.parse_args(argv)
-    return guarded("warmup", lambda: _warm(options.quiet))
+    return guarded("warmup", lambda: _warm(options.training, options.quiet))
 
 
-def _warm(quiet: bool) -> int:
-    from mmnet_np.backends import NumbaBackend  # noqa: F401  (importing it defines every kernel)
+def _warm(training: bool, quiet: bool) -> int:
+    from mmnet_np.backends import NumbaBackend  # noqa: F401  (importing it defines them)
     from mmnet_np.errors import OptionError
     from mmnet_np.kernels import cache, jit
     from mmnet_np.progress import Progress
@@ -36,8 +39,15 @@ def _warm(quiet: bool) -> int:
     folder = cache.cache_folder()
     if folder is None:
         return 1  # cache_folder has said why: compiling would be lost at exit
-    with Progress(len(jit.KERNELS["inference"]), "compiling", unit="kernels", quiet=quiet) as bar:
-        jit.compile_all(progress=bar.step)
+    groups = ["inference"]
+    if training:
+        from mmnet_np.training import augment, trainer  # noqa: F401  (importing it defines the rest)
+
+        groups.append("training")
+    total = sum(len(jit.KERNELS[group]) for group in groups)
+    with Progress(total, "compiling", unit="kernels", quiet=quiet) as bar:
+        for group in groups:
+            jit.compile_all(group, bar.step)
     emit(str(folder))
     return 0
 

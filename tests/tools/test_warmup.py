@@ -33,3 +33,12 @@ def test_nowhere_to_keep_it(monkeypatch, capsys):
     monkeypatch.setattr(cache, "cache_folder", lambda: None)
     assert warmup.main([]) == 1
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.skipif(not jit.has_numba(), reason="Numba is not installed")
+def test_training_kernels_when_asked_for(capsys):
+    assert warmup.main(["--quiet", "--training"]) == 0
+    assert cache.is_warm("training")
+    names = {one.__name__ for one in jit.KERNELS["training"]}
+    assert {"pointwise_backward", "depthwise_backward", "pixelwise"} <= names
+    capsys.readouterr()
