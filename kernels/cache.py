@@ -73,6 +73,14 @@ def _candidates() -> list[Path]:
     return found
 
 
+def _trusted(folder: Path) -> bool:
+    """Say whether a folder is ours and nobody else may write to it."""
+    if not hasattr(os, "getuid"):
+        return folder.is_dir()
+    status = folder.stat()
+    return folder.is_dir() and status.st_uid == os.getuid() and not status.st_mode & 0o022
+
+
 def _usable(folder: Path) -> bool:
     """Create ``folder`` and say whether it may be trusted and written to.
 
@@ -81,10 +89,8 @@ def _usable(folder: Path) -> bool:
     """
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if hasattr(os, "getuid"):
-            status = folder.stat()
-            if status.st_uid != os.getuid() or status.st_mode & 0o022:
-                return False
+        if not _trusted(folder):
+            return False
         with tempfile.TemporaryFile(dir=folder):
             return True
     except OSError:
@@ -112,8 +118,21 @@ def cache_folder() -> Path | None:
 
 def is_warm(group: str = "inference") -> bool:
     """Say whether this machine holds a group's kernels compiled, without importing Numba."""
-    folders = [parent / _key() for parent in _candidates()]
-    return any((folder / f"warm-{group}").is_file() for folder in folders)
+    for parent in _candidates():
+        if _promising(parent) and _promising(parent / _key()):
+            return (parent / _key() / f"warm-{group}").is_file()
+    return False
+
+
+def _promising(folder: Path) -> bool:
+    """Say whether `_usable` would take a folder, without creating or writing anything."""
+    try:
+        if folder.exists():
+            return _trusted(folder) and os.access(folder, os.W_OK)
+        above = next(parent for parent in folder.parents if parent.exists())
+        return above.is_dir() and os.access(above, os.W_OK)
+    except (OSError, StopIteration):
+        return False
 
 
 def mark_warm(group: str) -> None:

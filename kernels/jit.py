@@ -8,10 +8,10 @@ the cache). A machine without Numba can import every module and use the NumPy re
 from __future__ import annotations
 
 import importlib.util
-import pickle
 import threading
 import types
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from . import cache
@@ -77,6 +77,7 @@ class Kernel:
         self.signature = signature
         self.__doc__ = function.__doc__
         self.__name__ = function.__name__
+        self.cached = False
         self._compiled: Any = None
 
     def compiled(self) -> Callable[..., None]:
@@ -100,9 +101,17 @@ class Kernel:
         previous = numba.config.CACHE_DIR
         numba.config.CACHE_DIR = str(folder)
         try:
-            return numba.njit(self.signature, cache=True, **options)(function)
-        except (OSError, EOFError, ValueError, pickle.PickleError, RuntimeError):
-            # A full disk, a damaged cache file, "no locator available": compile without a cache.
+            for attempt in range(2):
+                # Reading a damaged cache file can raise anything: remove what there is and compile.
+                # A full disk raises again; what is wrong with the kernel itself does below.
+                with suppress(Exception):
+                    made = numba.njit(self.signature, cache=True, **options)(function)
+                    self.cached = True
+                    return made
+                if attempt == 0:
+                    for file in folder.rglob(f"*.{self.__name__}-*.nb?"):
+                        with suppress(OSError):
+                            file.unlink()
             return numba.njit(self.signature, **options)(function)
         finally:
             numba.config.CACHE_DIR = previous
@@ -153,4 +162,5 @@ def compile_all(group: str = "inference", progress: Callable[[], None] = lambda:
     for one in KERNELS[group]:
         one.compiled()
         progress()
-    cache.mark_warm(group)
+    if all(one.cached for one in KERNELS[group]):
+        cache.mark_warm(group)

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmnet_np.kernels import batch_norm
+from mmnet_np.weights.errors import WeightsError
 
 from .backends import Backend, Prepared, Step
 from .graph import Concat, Depthwise, Filtered, Graph, Input
@@ -62,11 +63,16 @@ class Engine:
         self.graph = graph
         self.backend = backend
         self.groups = backend.groups(graph)
-        self.prepared: dict[str, Prepared] = {
-            layer.name: backend.prepare(layer, *folded(layer, tensors))
-            for layer in graph
-            if isinstance(layer, Filtered)
-        }
+        self.prepared: dict[str, Prepared] = {}
+        for layer in graph:
+            if isinstance(layer, Filtered):
+                with np.errstate(all="ignore"):
+                    weights, bias = folded(layer, tensors)
+                if not (np.isfinite(weights).all() and np.isfinite(bias).all()):
+                    raise WeightsError(
+                        f"the batch norm of {layer.name} is impossible: folding it gives no numbers"
+                    )
+                self.prepared[layer.name] = backend.prepare(layer, weights, bias)
         self._free: OrderedDict[tuple[int, int], list[Workspace]] = OrderedDict()
         self._lock = threading.Lock()
 

@@ -13,13 +13,14 @@ from PIL import Image
 from mmnet_np.kernels import cache, jit
 from mmnet_np.weights import store
 from mmnet_np.weights.errors import WeightsError
+from mmnet_np.weights.files import shown
 
 from .backends import Backend, NumbaBackend, NumpyBackend
 from .engine import Engine
 from .errors import ImageError, MMNetError, OptionError
 from .graph import build, parameters
 from .preprocess import alpha_bands, as_rgb, network_input
-from .spec import Spec, check_size
+from .spec import Spec, check_size, whole
 from .threads import Bands
 
 __all__ = ["BACKENDS", "DTYPES", "SHIPPED", "Matting", "find_weights", "load"]
@@ -92,7 +93,10 @@ def load(
     if backend == "numba" and not jit.has_numba():
         raise OptionError("backend is 'numba', but Numba is not installed: pip install numba")
     if size is not None:
+        size = whole("size", size)
         check_size(size, size)
+    threads = None if threads is None else whole("threads", threads)
+    images = None if images is None else whole("images", images)
     path = find_weights(weights)
     try:
         stored = store.load(path)
@@ -108,6 +112,8 @@ def load(
 
 def find_weights(weights: str | os.PathLike[str] | None) -> Path:
     """Return the path of a weights file given by path or by a shipped model's name."""
+    if weights is not None and not isinstance(weights, str | os.PathLike):
+        raise WeightsError(f"weights is a {type(weights).__name__}; it must be a path or a name")
     if weights is None or str(weights) in SHIPPED:
         name = SHIPPED[0] if weights is None else str(weights)
         path = Path(store.__file__).with_name("pretrained") / f"{name}.h5"
@@ -158,13 +164,17 @@ class Matting:
         try:
             spec = Spec.from_dict(stored.spec)
         except MMNetError as error:
-            raise WeightsError(f"{stored.name}: {error}") from None
+            raise WeightsError(f"{shown(stored.name)}: {error}") from None
+        if stored.dtype != "float32":
+            raise WeightsError(
+                f"{shown(stored.name)} holds {stored.dtype} weights; this version runs float32 ones"
+            )
         graph = build(spec)
         # The auxiliary head may be there for further training; inference has no use for it.
         trained = parameters(build(spec, auxiliary=True))
         needed = parameters(graph)
         present = {n: s for n, s in trained.items() if n in needed or n in stored.tensors}
-        store.check_tensors(stored.tensors, present, stored.name)
+        store.check_tensors(stored.tensors, present, shown(stored.name))
         self.name, self.dtype = stored.name, stored.dtype
         self.spec, self.variant = spec, spec.variant
         self.size, self.width = size or spec.size, spec.width
@@ -270,10 +280,13 @@ class Matting:
             engine = self._engine
             with engine.workspace(*image.shape[:2]) as workspace:
                 workspace.input[0] = image
-                workspace.run()
+                with np.errstate(all="ignore"):  # what overflows is told below, in one sentence
+                    workspace.run()
                 out[...] = workspace.output[0, :, :, 1]
             if self._undecided:
                 self._numpy_seconds += time.perf_counter() - began
+        if not np.isfinite(alpha).all():
+            raise WeightsError(f"{shown(self.name)}: its values overflow; they make no matte")
         return alpha
 
     def intermediates(self, x: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:

@@ -8,9 +8,12 @@ program, in which encoders and decoders count from 0: ``enc_block0`` is the pape
 
 from __future__ import annotations
 
-import math
+import operator
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
+
+from mmnet_np.weights.files import shown
 
 from .errors import OptionError
 
@@ -136,12 +139,12 @@ class Spec:
     variant: str = "full"
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.width) and 0 < self.width <= 8):
-            raise OptionError(f"width is {self.width}; it must be above 0 and at most 8")
+        if not 0 < self.width <= 8:  # NaN is not
+            raise OptionError(f"width is {shown(self.width)}; it must be above 0 and at most 8")
         check_size(self.size, self.size)
         if self.variant not in VARIANTS:
             known = ", ".join(VARIANTS)
-            raise OptionError(f"variant is {self.variant!r}; it must be one of {known}")
+            raise OptionError(f"variant is {shown(repr(self.variant))}; it must be one of {known}")
 
     def channels(self, count: int) -> int:
         """Apply the width rule: a multiple of 8, at least 8. ``round`` is half to even."""
@@ -180,21 +183,32 @@ class Spec:
             Another architecture, or a field missing, of the wrong type or out of range.
         """
         if fields.get("architecture") != "MMNet":
-            raise OptionError(f"the architecture is {fields.get('architecture')!r}, not 'MMNet'")
+            named = shown(repr(fields.get("architecture")))
+            raise OptionError(f"the architecture is {named}, not 'MMNet'")
         width, size, variant = fields.get("width"), fields.get("size"), fields.get("variant")
         if isinstance(width, bool) or not isinstance(width, int | float):
-            raise OptionError(f"the spec's width is {width!r}; it must be a number")
+            raise OptionError(f"the spec's width is {shown(repr(width))}; it must be a number")
         if isinstance(size, bool) or not isinstance(size, int):
-            raise OptionError(f"the spec's size is {size!r}; it must be a whole number")
+            raise OptionError(f"the spec's size is {shown(repr(size))}; it must be a whole number")
         if not isinstance(variant, str):
-            raise OptionError(f"the spec's variant is {variant!r}; it must be a string")
-        return cls(float(width), size, variant)
+            raise OptionError(f"the spec's variant is {shown(repr(variant))}; it must be a string")
+        try:
+            return cls(float(width), size, variant)
+        except OverflowError:  # an integer that no float can hold
+            raise OptionError("the spec's width is too large; it must be at most 8") from None
+
+
+def whole(name: str, value: object) -> int:
+    """Return a number that must be whole as an int; `OptionError` if it is anything else."""
+    if not isinstance(value, bool):
+        with suppress(TypeError):
+            return operator.index(value)  # type: ignore[arg-type]
+    raise OptionError(f"{name} is {shown(repr(value))}; it must be a whole number")
 
 
 def check_size(height: int, width: int) -> None:
     """Raise `OptionError` unless both are positive multiples of 16, at most 16,384."""
     for name, value in (("height", height), ("width", width)):
         if value < MULTIPLE or value % MULTIPLE or value > 16384:
-            raise OptionError(
-                f"the input's {name} is {value}; it must be a multiple of {MULTIPLE} up to 16384"
-            )
+            wanted = f"a multiple of {MULTIPLE} up to 16384"
+            raise OptionError(f"the input's {name} is {shown(value)}; it must be {wanted}")

@@ -7,6 +7,7 @@ dict or another weights file, without TensorFlow or PyTorch, and finds out which
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -69,7 +70,7 @@ def _candidates(
     from mmnet_np.spec import Spec
 
     for this_variant in [variant] if variant else VARIANTS:
-        for this_width in [width] if width else _WIDTHS:
+        for this_width in _WIDTHS if width is None else [width]:
             spec = Spec(this_width, variant=this_variant)
             expected = parameters(build(spec, auxiliary=True))
             optional = expected.keys() - parameters(build(spec)).keys()
@@ -104,14 +105,19 @@ def _convert(options: argparse.Namespace) -> int:
     from mmnet_np.weights import convert, store
 
     target = Path(options.target)
-    if target.exists() and not options.overwrite:
+    if os.path.lexists(target) and not options.overwrite:
         raise MMNetError(f"{printable(target)} exists; give --overwrite to replace it")
     # What a weights file of ours says of itself is kept, unless an option says otherwise.
     given = store.load(options.source) if store.is_store(options.source) else None
-    known = given.spec if given else {}
-    size = options.size or known.get("size", 256)
-    width, variant = options.width or known.get("width"), options.variant or known.get("variant")
-    Spec(width or 1.0, size)  # a wrong option is told before a checkpoint is read
+    if given and given.dtype != "float32":
+        raise MMNetError(
+            f"{printable(options.source)} holds {given.dtype} weights, not float32 ones"
+        )
+    known = Spec.from_dict(given.spec) if given else None
+    size = options.size if options.size is not None else known.size if known else 256
+    width = options.width if options.width is not None else known.width if known else None
+    variant = options.variant or (known.variant if known else None)
+    Spec(1.0 if width is None else width, size)  # a wrong option is told before a file is read
     tensors = given.tensors if given else convert.read(options.source)
     width, variant, found = identify(tensors, options.source, width, variant)
     source = {"converted_from": Path(options.source).name}
@@ -125,7 +131,7 @@ def _convert(options: argparse.Namespace) -> int:
     )
     store.save(target, weights)
     values = sum(array.size for array in found.values())
-    emit(f"{target}: {weights.name}, {variant}, {len(found)} tensors, {values:,} values")
+    emit(f"{target}: {printable(weights.name)}, {variant}, {len(found)} tensors, {values:,} values")
     return 0
 
 

@@ -161,7 +161,9 @@ def evaluate_stress(
 def _run(args: argparse.Namespace) -> int:
     import warnings
 
+    from mmnet_np.command import printable
     from mmnet_np.dataset import pairs, problems
+    from mmnet_np.errors import ImageError
     from mmnet_np.metrics import RADIUS
     from mmnet_np.model import load
     from mmnet_np.output import check_target, output_format, save_image
@@ -172,6 +174,8 @@ def _run(args: argparse.Namespace) -> int:
         if args.sheet is not None:
             output_format(args.sheet, alpha=False)
             check_target(args.sheet, overwrite=args.overwrite)
+            if not args.sheet.parent.is_dir():
+                raise ImageError(f"{printable(args.sheet)}: there is no such folder")
         chosen = pairs(args.data, args.split)[: args.limit]
         if wrong := problems(chosen, smallest=2 * RADIUS + 1):
             for problem in wrong:

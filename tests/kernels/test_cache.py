@@ -90,6 +90,11 @@ def test_damaged_cache_files_are_compiled_over(tmp_path, damage):
     again = run(CALL, MMNET_NP_CACHE=str(tmp_path))
     assert again.returncode == 0, again.stderr
     assert again.stderr == ""
+    # And mended: what a third process finds is whole, and stays as it is.
+    mended = {file: file.stat().st_mtime_ns for file in folder.rglob("*.nb*")}
+    assert all(file.stat().st_size > 100 for file in mended)
+    run(CALL, MMNET_NP_CACHE=str(tmp_path))
+    assert {file: file.stat().st_mtime_ns for file in folder.rglob("*.nb*")} == mended
 
 
 @needs_numba
@@ -146,3 +151,14 @@ def test_a_changed_source_changes_the_key(tmp_path, monkeypatch):
         (copy / "tile.py").write_text("# changed\n")
     cache._key.cache_clear()
     assert keys[0] != keys[1]
+
+
+@needs_numba
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no permission bits")
+def test_a_warm_folder_that_cannot_be_used_does_not_count(tmp_path):
+    warm = "from mmnet_np.tools import warmup; raise SystemExit(warmup.main([]))"
+    assert run(warm, MMNET_NP_CACHE=str(tmp_path / "c"), TMPDIR=str(tmp_path)).returncode == 0
+    (tmp_path / "c").chmod(0o777)
+    ask = "from mmnet_np.kernels import cache; print(cache.is_warm())"
+    answer = run(ask, MMNET_NP_CACHE=str(tmp_path / "c"), TMPDIR=str(tmp_path))
+    assert answer.stdout.strip() == "False"

@@ -1,3 +1,4 @@
+import dataclasses
 import threading
 import tracemalloc
 
@@ -232,3 +233,60 @@ def test_a_warm_forward_allocates_its_result_only(weights_file):
 
 def test_load_of_random_tensors_matches_graph():
     assert random_tensors(Spec(0.5)).keys() == random_weights(Spec(0.5)).tensors.keys()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"spec": {"size": "abc"}}, {"spec": {"width": "x"}}, {"spec": {"width": [1]}},
+        {"spec": {"width": 10**400}}, {"spec": {"size": 10**3000}}, {"spec": {"variant": {}}},
+        {"spec": {"architecture": "x" * 2000}}, {"name": "evil\n\x1b[31mred", "spec": {"size": 17}},
+        {"dtype": "int8"},
+    ],
+)  # fmt: skip
+def test_hostile_descriptions_are_one_short_line(tmp_path, changes):
+    weights = random_weights(Spec(0.5))
+    if "spec" in changes:
+        changes = {**changes, "spec": {**weights.spec, **changes["spec"]}}
+    store.save(tmp_path / "w.h5", dataclasses.replace(weights, **changes))
+    with pytest.raises(WeightsError) as caught:
+        mmnet_np.load(tmp_path / "w.h5", backend="numpy")
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize(
+    ("leaf", "value", "sentence"),
+    [("moving_variance", -1.0, "is impossible"), ("weights", 3e38, "overflow|impossible")],
+)
+@pytest.mark.filterwarnings("error")
+def test_weights_that_make_no_numbers_make_no_matte(tmp_path, leaf, value, sentence):
+    weights = random_weights(Spec(0.5))
+    changed = {
+        name: np.full_like(tensor, value) if name.endswith(leaf) else tensor
+        for name, tensor in weights.tensors.items()
+    }
+    store.save(tmp_path / "w.h5", dataclasses.replace(weights, tensors=changed))
+    with pytest.raises(WeightsError, match=sentence):
+        mmnet_np.load(tmp_path / "w.h5", backend="numpy", size=16).predict(photo(8, 8))
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"size": "256"}, "size is '256'; it must be a whole number"),
+        ({"size": 256.0}, "size is 256.0; it must be a whole number"),
+        ({"threads": "2"}, "threads is '2'; it must be a whole number"),
+        ({"images": True}, "images is True; it must be a whole number"),
+    ],
+)
+def test_wrong_types_are_named(weights_file, options, sentence):
+    with pytest.raises(OptionError) as caught:
+        mmnet_np.load(weights_file, **options)
+    assert str(caught.value) == sentence
+
+
+@pytest.mark.parametrize("weights", [3, b"/tmp/w.h5", ["a"]])
+def test_weights_of_a_wrong_type(weights):
+    with pytest.raises(WeightsError, match="it must be a path or a name"):
+        mmnet_np.load(weights)

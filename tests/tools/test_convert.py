@@ -99,3 +99,15 @@ def test_a_weights_file_keeps_what_it_says_of_itself(tmp_path):
     assert kept.spec == given.spec
     assert kept.licence == given.licence
     assert kept.provenance == {"made_by": "tests", "converted_from": "a.h5"}
+
+
+def test_zero_is_not_taken_for_nothing(weights_file, tmp_path):
+    for option in ("--width", "--size"):
+        assert convert.main([str(weights_file), str(tmp_path / "b.h5"), option, "0"]) != 0
+    assert not (tmp_path / "b.h5").exists()
+
+
+def test_a_dangling_link_is_not_replaced(weights_file, tmp_path):
+    (tmp_path / "b.h5").symlink_to(tmp_path / "nowhere")
+    assert convert.main([str(weights_file), str(tmp_path / "b.h5")]) == 1
+    assert (tmp_path / "b.h5").is_symlink()
