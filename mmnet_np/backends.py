@@ -62,14 +62,18 @@ def clamp(layer: Filtered) -> tuple[np.float32, np.float32]:
     return np.float32(bounds[0]), np.float32(bounds[1])
 
 
-class NumpyBackend:
-    """The readable references. Needs no compilation; BLAS alone decides on its threads."""
-
-    name = "numpy"
+class _LayerByLayer:
+    """Computes each layer alone: what both backends of today do."""
 
     def groups(self, graph: Graph) -> list[Group]:
         """Each layer alone."""
         return [(layer,) for layer in graph]
+
+
+class NumpyBackend(_LayerByLayer):
+    """The readable references. Needs no compilation; BLAS alone decides on its threads."""
+
+    name = "numpy"
 
     def prepare(self, layer: Filtered, weights: NDArray, bias: NDArray) -> Prepared:
         """Keep weights and bias as they are, with the clamp."""
@@ -100,17 +104,13 @@ def _call(layer: Layer, function: Callable[..., None], *arguments: Any) -> Step:
     return Step((layer.name,), lambda: function(*arguments))
 
 
-class NumbaBackend:
+class NumbaBackend(_LayerByLayer):
     """The tuned kernels, their rows shared among threads."""
 
     name = "numba"
 
     def __init__(self, bands: Bands) -> None:
         self._bands = bands
-
-    def groups(self, graph: Graph) -> list[Group]:
-        """Each layer alone."""
-        return [(layer,) for layer in graph]
 
     def prepare(self, layer: Filtered, weights: NDArray, bias: NDArray) -> Prepared:
         """Pack the weights for the register tile, or border them with zeros for depthwise."""

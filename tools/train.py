@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from mmnet_np._version import __version__
 from mmnet_np.command import complain, guarded, positive
+from mmnet_np.spec import VARIANTS
 
 if TYPE_CHECKING:
     from mmnet_np.dataset import Pair
@@ -25,7 +26,6 @@ __all__ = ["main"]
 
 COMMAND = "train"
 RECIPE_NAMES = ("fast", "finetune", "paper")
-VARIANTS = ("full", "no-dilation", "no-refinement", "no-enhancement")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -81,7 +81,7 @@ class TrainingNetwork:
         self._steps = [layer for layer in self._layers if layer.name not in followers]
         # Kernels take channels by eights: the two logits have six idle companions.
         self._shape = {
-            name: (batch, h, w, c if name == "input" else -(-c // 8) * 8)
+            name: (batch, h, w, c if name == "input" else _by_eights(c))
             for name, (h, w, c) in found.items()
         }
         for first, group in self._siblings.items():
@@ -243,7 +243,7 @@ class TrainingNetwork:
 
     def _width(self, layer: Layer) -> int:
         """Return a layer's channels as the kernels see them: a multiple of eight."""
-        return -(-layer.channels // 8) * 8
+        return _by_eights(layer.channels)
 
     def _matrix(self, group: list[Filtered]) -> NDArray[np.float32]:
         """Return pointwise layers' weights side by side: (I, O), O a multiple of eight."""
@@ -429,6 +429,11 @@ def _siblings(layers: list[Layer]) -> dict[str, list[Any]]:
         if isinstance(layer, Pointwise) and layer.batch_norm:
             groups.setdefault(layer.inputs, []).append(layer)
     return {group[0].name: group for group in groups.values() if len(group) > 1}
+
+
+def _by_eights(channels: int) -> int:
+    """Round a channel count up to a multiple of eight."""
+    return -(-channels // 8) * 8
 
 
 def _sum(partial: NDArray[np.float32]) -> NDArray[np.float64]:
