@@ -19,6 +19,8 @@ from .command import complain, emit, guarded, positive, printable, sentence
 from .errors import ImageError, MMNetError
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from PIL import Image
 
     from .background import Background
@@ -88,6 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--weights", metavar="FILE", help="weights file, or name of a model in the package")
     add("--backend", choices=("auto", "numpy", "numba"), default="auto", help="default: auto")
     add("--threads", metavar="N", type=positive, help="that share one photo; default: 1")
+    add("--no-refine", action="store_true", help="do not follow the photo's edges at full size")
     add("--overwrite", action="store_true", help="replace output files that exist")
     add("--quiet", action="store_true", help="print nothing but errors")
     add("--version", action="version", version=f"mmnet-np {__version__}")
@@ -192,20 +195,20 @@ def _do(
     from .output import save_image
 
     photo = open_photo(source)
-    picture = _picture(model, photo, args.output, background)
+    alpha = model.predict_uint8(photo, refine=not args.no_refine)
+    picture = _picture(photo, alpha, args.output, background)
     del photo
     save_image(picture, target, overwrite=args.overwrite)
 
 
 def _picture(
-    model: Matting, photo: Image.Image, output: str, background: Background
+    photo: Image.Image, alpha: NDArray[np.uint8], output: str, background: Background
 ) -> Image.Image:
     """Make the output of one photo."""
     from PIL import Image
 
     from .compose import composite, cutout
 
-    alpha = model.predict_uint8(photo)
     if output == "alpha":
         return Image.fromarray(alpha)
     if output == "composite":

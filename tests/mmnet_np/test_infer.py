@@ -218,16 +218,30 @@ def test_a_photo_in_a_folder_that_is_not_there(fake, tmp_path, capsys):
     assert capsys.readouterr() == ("", said)
 
 
+@pytest.mark.parametrize("options", [(), ("--no-refine",)])
+def test_no_refine_reaches_predict(photos, monkeypatch, options):
+    asked = []
+
+    class Remembering(FakeModel):
+        def predict_uint8(self, image, *, refine=True):
+            asked.append(refine)
+            return super().predict_uint8(image)
+
+    install(monkeypatch, Remembering())
+    assert infer.main([*photos, *options]) == 0
+    assert set(asked) == {not options}
+
+
 @pytest.mark.parametrize("error", [MemoryError(), OSError(5, "Input/output error")])
 def test_a_failing_model_costs_one_photo(photos, monkeypatch, capsys, error):
     class Failing(FakeModel):
         calls = 0
 
-        def predict_uint8(self, image):
+        def predict_uint8(self, image, **options):
             self.calls += 1
             if self.calls == 2:
                 raise error
-            return super().predict_uint8(image)
+            return super().predict_uint8(image, **options)
 
     install(monkeypatch, Failing())
     assert infer.main(photos) == 1
@@ -283,7 +297,7 @@ def test_messages_do_not_run_into_the_progress_bar(photos, fake, monkeypatch, tm
 
 def test_ctrl_c_is_no_traceback(photos, monkeypatch, capsys):
     class Interrupted(FakeModel):
-        def predict_uint8(self, image):
+        def predict_uint8(self, image, **options):
             raise KeyboardInterrupt
 
     install(monkeypatch, Interrupted())
@@ -294,7 +308,7 @@ def test_ctrl_c_is_no_traceback(photos, monkeypatch, capsys):
 
 def test_a_bug_keeps_its_traceback(photos, monkeypatch):
     class Broken(FakeModel):
-        def predict_uint8(self, image):
+        def predict_uint8(self, image, **options):
             raise ZeroDivisionError
 
     install(monkeypatch, Broken())
