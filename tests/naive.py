@@ -166,3 +166,23 @@ def guided_alpha(fields, photo):
         colour = photo[at] / 255.0
         out[at] = clamp(float(enlarged[at][:3] @ colour + enlarged[at][3]), 0.0, 1.0)
     return out
+
+
+def foreground_sweep(photo, alpha, old, smoothness):
+    """photo (h, w, 3), alpha (h, w), old (2, h, w, 3): the best F and B of each pixel."""
+    height, width = alpha.shape
+    out = np.zeros(old.shape)
+    for y in range(height):
+        for x in range(width):
+            a = float(alpha[y, x])
+            rows, wanted = [[a, 1 - a]], [photo[y, x].astype(np.float64)]
+            around = ((y - 1, x), (y + 1, x), (y, x - 1), (y, x + 1))
+            for v, h in around if alpha.size > 1 else [(y, x)] * 4:  # a lone pixel has itself
+                if 0 <= v < height and 0 <= h < width:
+                    tie = math.sqrt(smoothness + abs(a - float(alpha[v, h])))
+                    for k in (0, 1):
+                        rows.append([tie, 0] if k == 0 else [0, tie])
+                        wanted.append(tie * old[k, v, h])
+            best = np.linalg.lstsq(np.array(rows), np.array(wanted), rcond=None)[0]
+            out[:, y, x] = np.clip(best, 0, 1)
+    return out
