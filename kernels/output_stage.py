@@ -160,16 +160,22 @@ _finish_eight_channels = Intrinsic(_finish_eight)
 def finish(sums, s_step, stage, c, channels, out, o_at, o_step, pixels):
     """Finish ``channels`` channels of a run of pixels, the first being channel ``c`` of the stage.
 
-    Pixel p reads ``sums[p * s_step]`` on, which have their biases already, and writes from
-    ``out[o_at + p * o_step]``. Eight channels at a time by vectors, in double rounding; the rest,
-    and all in single rounding, one by one.
+    Pixel p reads ``sums[p * s_step]`` on, a multiple of eight int32 which have their biases
+    already, and writes from ``out[o_at + p * o_step]``. In double rounding eight channels at a time
+    are vectors; fewer are too, beside what nobody reads. Single rounding goes one by one.
     """
-    vectored = 0 if stage[SINGLE, 0] else channels - channels % 8
-    for k in range(0, vectored, 8):
-        _finish_eight_channels(
-            sums, k, s_step, stage.reshape(-1), c + k, stage.shape[1], out, o_at + k, o_step, pixels
-        )
-    if vectored < channels:
+    if stage[SINGLE, 0]:
         for p in range(pixels):
-            for k in range(vectored, channels):
+            for k in range(channels):
                 out[o_at + p * o_step + k] = finished(sums[p * s_step + k], stage, c + k)
+        return
+    table, row = stage.reshape(-1), stage.shape[1]
+    whole = channels - channels % 8
+    for k in range(0, whole, 8):
+        _finish_eight_channels(sums, k, s_step, table, c + k, row, out, o_at + k, o_step, pixels)
+    if whole < channels:
+        edge = np.empty(pixels * 8, np.int8)
+        _finish_eight_channels(sums, whole, s_step, table, c + whole, row, edge, 0, 8, pixels)
+        for p in range(pixels):
+            for k in range(channels - whole):
+                out[o_at + p * o_step + whole + k] = edge[p * 8 + k]
