@@ -23,7 +23,7 @@ def engine_of(spec, backend, rounding="double", seed=0):
 
 def run(engine, x):
     """Every layer's output for one image."""
-    found = {}
+    found = {"input": x[np.newaxis]}
     with engine.workspace(*x.shape[:2]) as workspace:
         workspace.input[0] = x
         workspace.run(lambda name, value: found.setdefault(name, value.copy()))
@@ -51,6 +51,22 @@ def test_numpy_and_numba_with_any_threads_agree_to_the_bit(variant, width, heigh
     assert all(value.dtype == np.int8 for value in expected.values())
     for threads in (1, 2, 3):
         assert not mismatches(run(engine_of(spec, NumbaInt8Backend(Bands(threads))), x), expected)
+
+
+@pytest.mark.parametrize("name", ["numpy", pytest.param("numba", marks=needs_numba)])
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize(("width", "height", "breadth"), [(0.75, 80, 48), (1.4, 32, 32)])
+def test_every_layer_against_tensorflow_lite(name, variant, width, height, breadth):
+    litert = pytest.importorskip("litert", reason="ai-edge-litert is not installed")
+    from litert_network import int8_model
+
+    spec = Spec(width, variant=variant)
+    graph, x = build(spec), noise(height, breadth)
+    model = int8_model(graph, random_int8_tensors(spec), height, breadth)
+    results = litert.run(model, [x[np.newaxis]])
+    expected = dict(zip((layer.name for layer in graph), results, strict=True))
+    backend = NumpyInt8Backend() if name == "numpy" else NumbaInt8Backend(Bands(1))
+    assert not mismatches(run(engine_of(spec, backend), x), expected)
 
 
 @needs_numba
