@@ -22,6 +22,7 @@ from mmnet_np.kernels import (
     taps,
     tile_int8,
 )
+from mmnet_np.kernels.jit import Kernel
 from mmnet_np.kernels.output_stage import OutputStage
 
 from .backends import Kernels, Operations, Prepared, References
@@ -70,7 +71,13 @@ class NumpyInt8Backend(References):
     def quantize(self, x: NDArray[np.float32], to: Quantization) -> NDArray[np.int8]:
         """Round a (N, h, w, C) array to int8."""
         out = np.empty(x.shape, np.int8)
-        quantization.quantize_reference(x, to.scale, to.zero_point, out)
+        quantization.quantize_reference(x, *to, out)
+        return out
+
+    def dequantize(self, x: NDArray[np.int8], of: Quantization) -> NDArray[np.float32]:
+        """Turn a (N, h, w, C) array into float32."""
+        out = np.empty(x.shape, np.float32)
+        quantization.dequantize_reference(x, *of, out)
         return out
 
 
@@ -113,8 +120,16 @@ class NumbaInt8Backend(Kernels):
 
     def quantize(self, x: NDArray[np.float32], to: Quantization) -> NDArray[np.int8]:
         """Round a (N, h, w, C) array to int8."""
-        out = np.empty(x.shape, np.int8)
-        arguments = (x, to.scale, to.zero_point, out)
+        return self._elementwise(quantization.quantize, x, to, np.int8)
+
+    def dequantize(self, x: NDArray[np.int8], of: Quantization) -> NDArray[np.float32]:
+        """Turn a (N, h, w, C) array into float32."""
+        return self._elementwise(quantization.dequantize, x, of, np.float32)
+
+    def _elementwise(
+        self, kernel: Kernel, x: NDArray, quantization: Quantization, dtype: type
+    ) -> NDArray:
+        out = np.empty(x.shape, dtype)
         rows = x.shape[0] * x.shape[1]
-        self._bands.run(quantization.quantize.compiled(), arguments, rows, x.size)
+        self._bands.run(kernel.compiled(), (x, *quantization, out), rows, x.size)
         return out
