@@ -1,0 +1,118 @@
+"""Bare frames without a header, as cameras and virtual cameras take and give them."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from fractions import Fraction
+
+import numpy as np
+
+from ..errors import OptionError, VideoError
+from .frames import Format, Frame
+
+__all__ = ["RawSink", "RawSource", "parse_raw"]
+
+
+def parse_raw(text: str) -> tuple[int, int, int]:
+    """Read ``WxH`` or ``WxH:STRIDE``: width and height in pixels, bytes from row to row.
+
+    Raises
+    ------
+    OptionError
+        Something else, or a stride below the three bytes of each pixel.
+
+    Examples
+    --------
+    >>> parse_raw("640x480")
+    (640, 480, 1920)
+    """
+    found = re.fullmatch(r"([1-9]\d{0,4})[xX]([1-9]\d{0,4})(?::(\d{1,6}))?", text)
+    if not found:
+        raise OptionError(f"--raw is WIDTHxHEIGHT or WIDTHxHEIGHT:STRIDE, not {text[:50]!r}")
+    width, height = int(found[1]), int(found[2])
+    stride = int(found[3]) if found[3] else 3 * width
+    if stride < 3 * width:
+        raise OptionError(f"a row of {width} pixels has {3 * width} bytes, the stride is {stride}")
+    return width, height, stride
+
+
+class RawSource:
+    """Frames of RGB, three bytes a pixel, from a file descriptor.
+
+    Parameters
+    ----------
+    descriptor : int
+        Left open.
+    width, height : int
+    stride : int
+        Bytes from one row to the next.
+    rate : Fraction
+        Frames a second, by which a frame's number becomes its time.
+    live : bool
+        Whether the source may stop in the middle of a frame, as cameras do.
+
+    Attributes
+    ----------
+    form : Format
+    """
+
+    def __init__(
+        self, descriptor: int, width: int, height: int, stride: int, rate: Fraction, live: bool
+    ) -> None:
+        self.form = Format(width, height, 3, 1 / rate)
+        self._descriptor, self._stride, self._live = descriptor, stride, live
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Give the frames; ends where the input does.
+
+        Raises
+        ------
+        VideoError
+            The input is no whole number of frames.
+        """
+        height, width, _ = self.form.shape
+        number = 0
+        while True:
+            rows = np.empty((height, self._stride), np.uint8)
+            got = self._fill(memoryview(rows).cast("B"))
+            if got < rows.size:
+                if got and not self._live:
+                    raise VideoError(f"standard input ends within frame {number + 1}")
+                return
+            yield Frame(number, rows[:, : 3 * width].reshape(height, width, 3))
+            number += 1
+
+    def _fill(self, view: memoryview) -> int:
+        """Read until the view is full or the input ends; return how many bytes came."""
+        got = 0
+        # Below Python's own files: a thread that waits in one of those makes the exit fail.
+        while got < len(view) and (count := os.readv(self._descriptor, [view[got:]])):
+            got += count
+        return got
+
+
+class RawSink:
+    """Frames to a file descriptor, row after row without a gap.
+
+    Parameters
+    ----------
+    descriptor : int
+        Left open.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def write(self, frame: Frame) -> None:
+        """Write a frame.
+
+        Raises
+        ------
+        OSError
+            Nobody reads (`BrokenPipeError`), or the disk is full.
+        """
+        view = memoryview(np.ascontiguousarray(frame.pixels)).cast("B")
+        while view:
+            view = view[os.write(self._descriptor, view) :]
