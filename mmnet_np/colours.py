@@ -55,12 +55,12 @@ def foreground(image: Picture, alpha: NDArray, *, numba: bool | None = None) -> 
 
     Examples
     --------
-    Half of white before half of black, between pure white and pure black:
+    A pixel half white and half black, between a white person and a black background:
 
     >>> import numpy as np
     >>> photo = np.array([[[255] * 3, [128] * 3, [0] * 3]], np.uint8)
     >>> foreground(photo, np.array([[1.0, 0.5, 0.0]]))[0, :, 0].tolist()
-    [255, 255, 0]
+    [255, 252, 0]
     """
     height, width = photo_shape(image)
     check_alpha(alpha, height, width)
