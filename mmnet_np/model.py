@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -230,22 +231,63 @@ class Matting:
     def _matte(self, image: Image.Image | NDArray[np.uint8], dtype: type, refine: bool) -> NDArray:
         image = as_rgb(image)
         photo = Image.fromarray(image) if isinstance(image, np.ndarray) else image
-        prepared = network_input(photo, self.size, self.size)[np.newaxis]
-        backend = self._engine.backend
-        x = self._arithmetic.from_photo(prepared, backend)
-        small = self._arithmetic.to_alpha(self.forward(x)[0], backend)
-        alpha: NDArray = np.empty((photo.height, photo.width), dtype)
-        made = (
-            refined_bands(small, photo, numba=backend.name == "numba")
-            if refine
-            else alpha_bands(small, photo.height, photo.width)
-        )
-        for first, rows in made:
-            if dtype is np.uint8:
-                rows *= np.float32(255)
-                np.rint(rows, out=rows)
+        _, small = self.predict_small(photo)
+        if dtype is np.uint8:
+            return self.enlarge(small, photo, refine=refine)
+        alpha = np.empty((photo.height, photo.width), np.float32)
+        for first, rows in self._enlarged(small, photo, refine):
             alpha[first : first + len(rows)] = rows
         return alpha
+
+    def predict_small(
+        self, image: Image.Image | NDArray[np.uint8]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return what the network sees of a photo, and its alpha, before either is enlarged.
+
+        Parameters
+        ----------
+        image : PIL.Image.Image or (H, W, 3) uint8 array
+            As for `predict`.
+
+        Returns
+        -------
+        photo : (size, size, 3) float32 array in [0, 1]
+        alpha : (size, size) float32 array in [0, 1]
+        """
+        photo = network_input(as_rgb(image), self.size, self.size)
+        backend = self._engine.backend
+        x = self._arithmetic.from_photo(photo[np.newaxis], backend)
+        return photo, self._arithmetic.to_alpha(self.forward(x)[0], backend)
+
+    def enlarge(
+        self, alpha: NDArray[np.float32], image: Image.Image, *, refine: bool = True
+    ) -> NDArray[np.uint8]:
+        """Return alpha of `predict_small` at the photo's size, as `predict_uint8` does.
+
+        Parameters
+        ----------
+        alpha : (size, size) float32 array in [0, 1]
+        image : PIL.Image.Image
+            The photo, RGB.
+        refine : bool
+            As for `predict`.
+
+        Returns
+        -------
+        (H, W) uint8 array
+        """
+        large = np.empty((image.height, image.width), np.uint8)
+        for first, rows in self._enlarged(alpha, image, refine):
+            rows *= np.float32(255)
+            large[first : first + len(rows)] = np.rint(rows, out=rows)
+        return large
+
+    def _enlarged(
+        self, alpha: NDArray[np.float32], photo: Image.Image, refine: bool
+    ) -> Iterator[tuple[int, NDArray[np.float32]]]:
+        if refine:
+            return refined_bands(alpha, photo, numba=self.backend == "numba")
+        return alpha_bands(alpha, photo.height, photo.width)
 
     def forward(self, x: NDArray) -> NDArray:
         """Run the network on prepared inputs.
