@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
 
@@ -22,21 +24,17 @@ from .dtypes import DTYPES, Int8
 from .engine import Engine
 from .errors import ImageError, MMNetError, OptionError
 from .graph import build
-from .preprocess import alpha_bands, as_rgb, network_input
+from .many import How, mapped, packed
+from .matte import matte
+from .preprocess import Photo, as_photo, network_input
 from .quantized import Quantization, QuantizedNetwork
-from .refine import refined_bands
+from .shipped import DEFAULT, SHIPPED
 from .spec import Spec, check_size, whole
 from .threads import Bands
 
 __all__ = ["BACKENDS", "DEFAULT", "DTYPES", "SHIPPED", "Matting", "find_weights", "load"]
 
 BACKENDS = ("auto", "numpy", "numba")
-
-SHIPPED = ("mmnet-1.00-256", "mmnet-1.00-128", "mmnet-1.00-256-int8", "mmnet-1.00-128-int8")
-"""Names of the models that belong in the package."""
-
-DEFAULT = {"float32": "mmnet-1.00-256", "int8": "mmnet-1.00-256-int8"}
-"""The shipped model that is taken when none is named, by dtype."""
 
 
 def load(
@@ -169,6 +167,8 @@ class Matting:
         self._graph = build(spec)
         self._arithmetic = DTYPES[stored.dtype](self._graph, spec, stored, rounding)
         self._bands = Bands(1 if threads is None else threads)
+        self._stored, self._packed = stored, None
+        self._options = {"backend": backend, "threads": threads, "size": size, "rounding": rounding}
         self._choice = Choice(backend, images, self._arithmetic.kernels)
         self._engine = self._make(self._choice.name)
 
@@ -195,19 +195,28 @@ class Matting:
             jit.compile_all(arithmetic.kernels)
         return Engine(self._graph, arithmetic.parameters, backend)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self._packed is None:
+            self._packed = packed(_again, self._stored, self._options)
+        return self._packed
+
     def predict(
-        self, image: Image.Image | NDArray[np.uint8], *, refine: bool = True
+        self, image: Photo, *, refine: bool = True, refocus: bool = False
     ) -> NDArray[np.float32]:
         """Return the alpha matte of a photo, at the photo's own size.
 
         Parameters
         ----------
-        image : PIL.Image.Image or (H, W, 3) uint8 array
-            RGB; an image of another mode is converted. Taken as it is: apply EXIF orientation
-            first (`mmnet_np.images.open_photo` does).
+        image : path, PIL.Image.Image or (H, W, 3) uint8 array
+            A file is read upright (`mmnet_np.images.open_photo`). An image of another mode than
+            RGB is converted. Images and arrays are taken as they lie: apply EXIF orientation
+            first.
         refine : bool
             Enlarge the network's alpha along the photo's edges (`mmnet_np.refine`); otherwise by
             legacy bilinear, as the paper's authors do.
+        refocus : bool
+            Where the person is small, look again at the part of the photo around the person
+            (`mmnet_np.refocus`).
 
         Returns
         -------
@@ -217,35 +226,88 @@ class Matting:
         Raises
         ------
         ImageError
-            Not an image, or an array of another shape or dtype.
+            Not an image, an array of another shape or dtype, or a file that is no usable image.
         """
-        return self._matte(image, np.float32, refine)
+        return self._matte(image, np.float32, refine, refocus)
 
     def predict_uint8(
-        self, image: Image.Image | NDArray[np.uint8], *, refine: bool = True
+        self, image: Photo, *, refine: bool = True, refocus: bool = False
     ) -> NDArray[np.uint8]:
         """Return `predict` rounded to (H, W) uint8 in 0..255, in a quarter of the memory."""
-        return self._matte(image, np.uint8, refine)
+        return self._matte(image, np.uint8, refine, refocus)
 
-    def _matte(self, image: Image.Image | NDArray[np.uint8], dtype: type, refine: bool) -> NDArray:
-        image = as_rgb(image)
-        photo = Image.fromarray(image) if isinstance(image, np.ndarray) else image
-        prepared = network_input(photo, self.size, self.size)[np.newaxis]
-        backend = self._engine.backend
-        x = self._arithmetic.from_photo(prepared, backend)
-        small = self._arithmetic.to_alpha(self.forward(x)[0], backend)
-        alpha: NDArray = np.empty((photo.height, photo.width), dtype)
-        made = (
-            refined_bands(small, photo, numba=backend.name == "numba")
-            if refine
-            else alpha_bands(small, photo.height, photo.width)
+    def predict_batch(
+        self, images: Iterable[Photo], *, refine: bool = True, refocus: bool = False
+    ) -> list[NDArray[np.float32]]:
+        """Return `predict` of several photos of any sizes, done on all processors at once.
+
+        Raises
+        ------
+        ImageError
+            As `predict`, of the first photo that fails.
+        """
+        return list(mapped(self, images, How(refine, refocus)))  # type: ignore[arg-type]
+
+    def map(
+        self,
+        images: Iterable[Photo],
+        executor: Executor | None = None,
+        *,
+        ahead: int | None = None,
+        errors: str = "raise",
+        rounded: bool = False,
+        refine: bool = True,
+        refocus: bool = False,
+    ) -> Iterator[NDArray | MMNetError]:
+        """Predict any number of photos, on any executor, in bounded memory.
+
+        Parameters
+        ----------
+        images : iterable of path, PIL.Image.Image or (H, W, 3) uint8 array
+            As for `predict`. Drawn from as they are needed. Where the executor's workers are
+            other machines, they must know the paths.
+        executor : concurrent.futures.Executor, optional
+            What does the work: threads, processes, a cluster. By default threads of our own, as
+            many as there are processors.
+        ahead : int, optional
+            Photos in hand at a time: sent, being done, or done and not yet asked for. By default
+            twice the executor's workers, where it has a known number, else 16.
+        errors : {"raise", "return"}
+            "return" gives the `MMNetError` of a photo that failed in the place of its matte.
+        rounded : bool
+            Give what `predict_uint8` gives: a quarter to send.
+        refine, refocus : bool
+            As for `predict`.
+
+        Yields
+        ------
+        (H, W) array, or MMNetError
+            In the order of ``images``.
+
+        Raises
+        ------
+        ImageError
+            A photo failed, when its turn comes.
+        OptionError
+            An argument is not one of those above.
+        """
+        if errors not in ("raise", "return"):
+            raise OptionError(f"errors is {errors!r}; it must be 'raise' or 'return'")
+        how = How(refine, refocus, rounded, kept=errors == "return")
+        return mapped(self, images, how, executor, ahead)
+
+    def _matte(self, image: Photo, dtype: type, refine: bool, refocus: bool) -> NDArray:
+        numba = self.backend == "numba"
+        return matte(
+            self._look, as_photo(image), dtype, refine=refine, refocus=refocus, numba=numba
         )
-        for first, rows in made:
-            if dtype is np.uint8:
-                rows *= np.float32(255)
-                np.rint(rows, out=rows)
-            alpha[first : first + len(rows)] = rows
-        return alpha
+
+    def _look(self, photo: Image.Image) -> NDArray[np.float32]:
+        """Return the network's alpha of an RGB image, (size, size) in [0, 1]."""
+        backend = self._engine.backend
+        prepared = network_input(photo, self.size, self.size)[np.newaxis]
+        x = self._arithmetic.from_photo(prepared, backend)
+        return self._arithmetic.to_alpha(self.forward(x)[0], backend)
 
     def forward(self, x: NDArray) -> NDArray:
         """Run the network on prepared inputs.
@@ -368,3 +430,8 @@ class Matting:
             raise ImageError("the input holds no image")
         check_size(*x.shape[1:3])
         self._arithmetic.check_input(x)
+
+
+def _again(stored: store.Weights, options: dict[str, Any]) -> Matting:
+    """Make a model in another process."""
+    return Matting(stored, **options)

@@ -172,9 +172,10 @@ def _run(args: argparse.Namespace) -> int:
     from mmnet_np.command import printable
     from mmnet_np.dataset import pairs, problems
     from mmnet_np.errors import ImageError
+    from mmnet_np.formats import check_target, output_format
     from mmnet_np.metrics import RADIUS
     from mmnet_np.model import load
-    from mmnet_np.output import check_target, output_format, save_image
+    from mmnet_np.output import save_image
 
     with warnings.catch_warnings():
         # Pillow warns of oddities in files; what matters becomes a sentence of our own.
