@@ -121,4 +121,4 @@ class Int8:
         return backend.dequantize(x[np.newaxis, :, :, np.newaxis], MATTE)[0, :, :, 0]
 
 
-DTYPES = {"float32": Float32, "int8": Int8}
+DTYPES: dict[str, type[Float32] | type[Int8]] = {"float32": Float32, "int8": Int8}
