@@ -191,8 +191,12 @@ class Matting:
     def _make(self, name: str) -> Engine:
         arithmetic = self._arithmetic
         backend = arithmetic.backend(name, self._bands)
-        if name == "numba" and not cache.is_warm(arithmetic.kernels):
-            jit.compile_all(arithmetic.kernels)
+        if name == "numba":
+            from mmnet_np.kernels import foreground, guided  # noqa: F401  (defines "photo")
+
+            for group in arithmetic.kernels:
+                if not cache.is_warm(group):
+                    jit.compile_all(group)
         return Engine(self._graph, arithmetic.parameters, backend)
 
     def __reduce__(self) -> tuple[Any, ...]:
