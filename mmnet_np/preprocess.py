@@ -61,7 +61,7 @@ def as_rgb(image: Image.Image | NDArray[np.uint8]) -> Image.Image | NDArray[np.u
         return to_rgb(image)
     if not isinstance(image, np.ndarray):
         raise ImageError(
-            f"the image is a {type(image).__name__}; it must be a path, a PIL image or a NumPy array"
+            f"the image is a {type(image).__name__}; it must be a PIL image or a NumPy array"
         )
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or 0 in image.shape:
         raise ImageError(

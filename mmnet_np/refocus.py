@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 __all__ = ["Box", "closer", "paste"]
 
-_MARGIN = 0.15
+_MARGIN = 0.1
 """Around the matte, as a share of its own width or height: more makes the person small again."""
 
 _TAIL = 0.01
