@@ -80,9 +80,10 @@ def open_photo(
         178 million pixels, 65,535 a side or 1 GiB. One sentence with the name.
     """
     with _opened(source, name) as (image, _):
-        exif = kept_exif(image) if metadata else None  # of a TIFF, before its file is let go
+        early = image.format == "TIFF"  # whose file is let go when it is decoded
+        exif = kept_exif(image) if metadata and early else None
         image.load()
-        if metadata and exif is None:  # of a PNG it may stand behind the pixels
+        if metadata and not early:  # in a PNG it may stand behind the pixels
             exif = kept_exif(image)
         turn = _UPRIGHT.get(_orientation(image))
         image = to_rgb(image)  # one name, so that the decoded original is freed before the turn

@@ -104,6 +104,8 @@ def _options(image: Image.Image, kind: str, exif: bytes | None) -> dict[str, Any
         options["icc_profile"] = profile
     if exif:
         options["exif"] = exif
+        if kind == "TIFF":  # what compresses it cannot write EXIF's directories
+            del options["compression"]
     return options
 
 

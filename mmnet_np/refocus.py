@@ -70,7 +70,8 @@ def _extent(counts: NDArray[np.intp], length: int) -> tuple[int, int]:
     margin = _MARGIN * (last - first)
     scale = length / len(counts)
     start, stop = round((first - margin) * scale), round((last + margin) * scale)
-    return max(0, start), min(length, max(stop, start + 1))
+    start = min(max(0, start), length - 1)
+    return start, min(length, max(stop, start + 1))
 
 
 def paste(
