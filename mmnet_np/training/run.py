@@ -33,6 +33,9 @@ _LICENCE = (
     "and non-commercial use"
 )
 
+_LONG_PROVENANCE = 16_000
+"""Characters; a weights file takes twice as many."""
+
 _LEAST_BATCHES = 16
 """An epoch of few photos shows each more than once, so that it has about so many batches."""
 
@@ -88,6 +91,19 @@ class Settings:
             raise ImageError(f"{printable(folder)}: training needs two photos or more")
         return [pair for k, pair in enumerate(train) if k % 10], train[::10]
 
+    def origin(self) -> dict[str, object]:
+        """Return name, digest and provenance of the weights that ``init`` names.
+
+        A provenance that is long already, after many runs one from another, is left out.
+        """
+        given = store.load(find_weights(self.init))
+        told = {"provenance": dict(given.provenance)}
+        return {
+            "name": given.name,
+            "digest": store.digest(given.tensors, given.spec),
+            **(told if len(json.dumps(told)) < _LONG_PROVENANCE else {}),
+        }
+
     def trainer(self, batches: int, threads: int | None) -> Trainer:
         """Make the trainer, from ``init`` if that was given."""
         trainer = Trainer(
@@ -99,6 +115,19 @@ class Settings:
             # Weights for inference have no auxiliary head: that one starts fresh.
             trainer.start_from({**trainer.variables.tensors(), **given})
         return trainer
+
+
+def _leaf(path: str | None) -> str | None:
+    """Return a file's name without the folders it is in, which concern nobody else."""
+    return None if path is None else Path(path).name
+
+
+def _columns(history: list[Row]) -> dict[str, list[float]]:
+    """Return the log by columns: up to about 100 epochs of it, the last among them."""
+    every = -(-len(history) // 100) or 1
+    shown = history[::-every][::-1]
+    names = ("epoch", "loss", "mad", "gradient_error")
+    return {name: [float(f"{row[name]:.4g}") for row in shown] for name in names}
 
 
 class Run:
@@ -142,9 +171,10 @@ class Run:
             tensors=trainer.tensors(),
             provenance={
                 "trained_by": f"mmnet_np {__version__}",
-                "settings": asdict(settings),
+                "settings": asdict(settings) | {"init": _leaf(settings.init)},
                 "steps": trainer.done,
-                "validation": history[-1] if history else {},
+                "epochs": _columns(history),
+                **({"started_from": settings.origin()} if settings.init else {}),
             },
             licence=_LICENCE,
         )
