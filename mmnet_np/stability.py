@@ -41,29 +41,23 @@ little where person and background have like colours, but its neighbours give it
 class Stabilizer:
     """Takes the frames of one video in order.
 
-    Parameters
-    ----------
-    numba : bool
-        Compute the windows' means by the Numba kernel; it agrees with NumPy to rounding.
-
     Examples
     --------
     Alpha that trembles before a photo that does not:
 
-    >>> steady, photo = Stabilizer(numba=False), np.zeros((8, 8, 3), np.float32)
+    >>> steady, photo = Stabilizer(), np.zeros((8, 8, 3), np.float32)
     >>> for tremble in (0.5, 0.6, 0.4, 0.6):
     ...     alpha = steady(photo, np.full((8, 8), tremble, np.float32))
     >>> round(float(alpha[0, 0]), 2)
     0.52
     """
 
-    def __init__(self, *, numba: bool) -> None:
-        self._numba = numba
+    def __init__(self) -> None:
         self._photo: NDArray[np.float32] | None = None
         self._alpha: NDArray[np.float32] | None = None
 
     def __call__(
-        self, photo: NDArray[np.float32], alpha: NDArray[np.float32]
+        self, photo: NDArray[np.float32], alpha: NDArray[np.float32], *, numba: bool = False
     ) -> NDArray[np.float32]:
         """Return the steady alpha of the next frame.
 
@@ -73,6 +67,8 @@ class Stabilizer:
             What the network saw; the same size for all frames.
         alpha : (h, w) float32 array in [0, 1]
             The network's.
+        numba : bool
+            Compute the windows' means by the Numba kernel; it agrees with NumPy to rounding.
 
         Returns
         -------
@@ -82,22 +78,23 @@ class Stabilizer:
             self._photo, self._alpha = photo.copy(), alpha.copy()
             return alpha
         change = photo - self._photo
-        weight = np.float32(1 - KEPT) + np.float32(KEPT) * self._motion(change)
+        weight = np.float32(1 - KEPT) + np.float32(KEPT) * _motion(change, numba)
         self._photo += weight[:, :, np.newaxis] * change
         # A new array: what was returned before may still be waiting to be enlarged.
         self._alpha = self._alpha + weight * (alpha - self._alpha)
         return self._alpha
 
-    def _motion(self, change: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return g, (h, w) in [0, 1], of I - R."""
-        mean = np.empty_like(change)
-        if self._numba:
-            guided.smooth(change, RADIUS, mean, 0, len(change))
-        else:
-            guided.smooth_reference(change, RADIUS, mean)
-        gate = np.abs(mean, out=mean).max(axis=2)
-        gate = np.clip((gate - np.float32(STILL)) / np.float32(MOVING - STILL), 0, 1)
-        return _widened(_widened(gate, 0), 1)
+
+def _motion(change: NDArray[np.float32], numba: bool) -> NDArray[np.float32]:
+    """Return g, (h, w) in [0, 1], of I - R."""
+    mean = np.empty_like(change)
+    if numba:
+        guided.smooth(change, RADIUS, mean, 0, len(change))
+    else:
+        guided.smooth_reference(change, RADIUS, mean)
+    gate = np.abs(mean, out=mean).max(axis=2)
+    gate = np.clip((gate - np.float32(STILL)) / np.float32(MOVING - STILL), 0, 1)
+    return _widened(_widened(gate, 0), 1)
 
 
 def _widened(gate: NDArray[np.float32], axis: int) -> NDArray[np.float32]:

@@ -65,8 +65,7 @@ class Channel(Generic[T]):
                     self.dropped += 1
                 else:
                     self._changed.wait()
-            if self._error is not None:
-                raise self._error
+            self.check()
             self._items.append(item)
             self._changed.notify_all()
 
@@ -83,14 +82,18 @@ class Channel(Generic[T]):
             self._items.clear()
             self._changed.notify_all()
 
+    def check(self) -> None:
+        """Raise what `fail` was given, if it was."""
+        if self._error is not None:
+            raise self._error
+
     def __iter__(self) -> Iterator[T]:
         """Give the items until `end`; raise what `fail` was given."""
         while True:
             with self._changed:
                 while not self._items and not self._ended and self._error is None:
                     self._changed.wait()
-                if self._error is not None:
-                    raise self._error
+                self.check()
                 if not self._items:
                     return
                 item = self._items.popleft()

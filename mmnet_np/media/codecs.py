@@ -6,6 +6,7 @@ worked on further.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,6 +60,10 @@ class Container:
     holds: frozenset[str] | None
     sound: str
     options: tuple[str, ...] = ()
+
+    def encoded_anew(self, sound: Iterable[str]) -> list[str]:
+        """Return those codecs of sound that it cannot hold."""
+        return [] if self.holds is None else [codec for codec in sound if codec not in self.holds]
 
 
 _H264 = Encoder("libx264", "yuv420p", ("-preset", "veryfast", "-crf", "18"), even=True)

@@ -9,7 +9,7 @@ from ..command import printable
 from ..errors import VideoError
 from .ffmpeg import Child, find, passthrough
 from .frames import Frame
-from .nut_reader import NutReader
+from .nut_reader import EndedError, NutReader
 from .probe import VideoFile
 
 __all__ = ["Decoder"]
@@ -30,7 +30,10 @@ class Decoder:
 
     Attributes
     ----------
+    file : VideoFile
     form : Format
+    expected : int or None
+        About how many frames come.
     count : int
         Frames given so far.
 
@@ -41,8 +44,8 @@ class Decoder:
     """
 
     def __init__(self, file: VideoFile) -> None:
+        self.file, self.expected, self.count = file, file.frames, 0
         self._name = printable(file.path)
-        self.count = 0
         base = f"{file.time_base.numerator}/{file.time_base.denominator}"
         arguments = [
             *(find("ffmpeg"), "-hide_banner", "-nostdin", "-v", "error"),
@@ -53,17 +56,20 @@ class Decoder:
         self._child = Child(arguments, str(file.path), writes=True)
         try:
             self._reader = NutReader(self._child.pipe)
-        except VideoError as error:
+        except BaseException as error:
+            if isinstance(error, VideoError):
+                error = self._explained(error)
             self.close()
-            raise VideoError(f"{self._name}: {self._reason(error)}") from None
-        except BaseException:
-            self.close()
-            raise
+            raise error from None
         self.form = self._reader.form
 
-    def _reason(self, error: VideoError) -> str:
-        failure = self._child.failure() or self._child.first
-        return f"cannot be decoded ({failure})" if failure else str(error)
+    def _explained(self, error: VideoError) -> VideoError:
+        """Return an error with the file's name and, if ffmpeg gave up, with what it said."""
+        why = str(error)
+        if isinstance(error, EndedError):  # then ffmpeg ends too, and can be waited for
+            said = self._child.failure() or self._child.first
+            why = f"cannot be decoded ({said})" if said else "has no frames"
+        return VideoError(f"{self._name}: {why}")
 
     def __enter__(self) -> Decoder:
         return self
@@ -93,7 +99,7 @@ class Decoder:
                 self.count += 1
                 yield frame
         except VideoError as error:
-            raise VideoError(f"{self._name}: {self._reason(error)}") from None
+            raise self._explained(error) from None
         failure = self._child.failure()
         if failure is not None:
             raise VideoError(f"{self._name}: cannot be decoded ({failure})")

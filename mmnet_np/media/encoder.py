@@ -9,7 +9,6 @@ from types import TracebackType
 
 import numpy as np
 
-from ..command import printable
 from ..errors import VideoError
 from . import codecs
 from .codecs import Container
@@ -18,7 +17,7 @@ from .frames import Format, Frame
 from .nut_writer import NutWriter
 from .probe import Colour, VideoFile
 
-__all__ = ["Encoder", "check_encoders"]
+__all__ = ["Encoder", "check_encoder"]
 
 BT709 = Colour("bt709", "bt709", "bt709")
 """How RGB of unknown origin is coded."""
@@ -34,8 +33,8 @@ _MATRICES = {
 """What the filter that converts from RGB calls a colour space."""
 
 
-def check_encoders(path: Path, kind: Container, *, transparent: bool) -> codecs.Encoder:
-    """Return the encoder for a file.
+def check_encoder(name: str, kind: Container, *, transparent: bool) -> codecs.Encoder:
+    """Return the encoder for the file of a name.
 
     Raises
     ------
@@ -44,9 +43,9 @@ def check_encoders(path: Path, kind: Container, *, transparent: bool) -> codecs.
     """
     chosen = kind.transparent if transparent else kind.opaque
     if chosen is None:
-        raise VideoError(f"{printable(path)}: cannot hold transparency, use .mov or .webm")
+        raise VideoError(f"{name}: cannot hold transparency, use .mov or .webm")
     if chosen.name not in encoders():
-        raise VideoError(f"{printable(path)}: this ffmpeg has no encoder {chosen.name} for it")
+        raise VideoError(f"{name}: this ffmpeg has no encoder {chosen.name} for it")
     return chosen
 
 
@@ -75,7 +74,7 @@ class Encoder:
         self, path: Path, name: str, form: Format, kind: Container, source: VideoFile | None
     ) -> None:
         self._name = name
-        chosen = check_encoders(Path(name), kind, transparent=form.channels == 4)
+        chosen = check_encoder(name, kind, transparent=form.channels == 4)
         self._pad = (form.height % 2, form.width % 2) if chosen.even else (0, 0)
         base = source.time_base if source else form.time_base
         colour = source.colour if source else BT709
@@ -89,9 +88,7 @@ class Encoder:
             *("-max_muxing_queue_size", "9999", "-f", kind.name, f"file:{path}"),
         ]
         self._child = Child(arguments, str(path), writes=False)
-        padded = replace(
-            form, height=form.height + self._pad[0], width=form.width + self._pad[1]
-        )
+        padded = replace(form, height=form.height + self._pad[0], width=form.width + self._pad[1])
         try:
             self._writer = NutWriter(self._child.pipe, padded)
         except BaseException as error:
@@ -188,6 +185,5 @@ def _sound(kind: Container, source: VideoFile | None) -> list[str]:
         return []
     options = ["-map", "1:a"]
     for track, codec in enumerate(source.audio):
-        copied = kind.holds is None or codec in kind.holds
-        options += [f"-c:a:{track}", "copy" if copied else kind.sound]
+        options += [f"-c:a:{track}", kind.sound if kind.encoded_anew([codec]) else "copy"]
     return options

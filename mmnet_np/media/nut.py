@@ -16,7 +16,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-__all__ = ["CODES", "FILE_ID", "FOURCC", "MAIN", "STREAM", "SYNC", "Flag", "crc", "read_unsigned", "unsigned"]
+__all__ = [
+    "CODES",
+    "FILE_ID",
+    "FOURCC",
+    "MAIN",
+    "STREAM",
+    "SYNC",
+    "Flag",
+    "crc",
+    "read_unsigned",
+    "unsigned",
+]
 
 FILE_ID = b"nut/multimedia container\0"
 MAIN, STREAM, SYNC = (

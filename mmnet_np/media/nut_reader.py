@@ -14,12 +14,16 @@ from ..errors import VideoError
 from .frames import Format, Frame
 from .nut import CODES, FILE_ID, MAIN, STREAM, Flag, read_unsigned
 
-__all__ = ["NutReader"]
+__all__ = ["EndedError", "NutReader"]
 
 _CHANNELS = {b"Y800": 1, b"RGB\x18": 3, b"RGBA": 4}
 _N = ord("N")
 _LARGEST = 2**20
 """Bytes of the largest header that is believed."""
+
+
+class EndedError(VideoError):
+    """The pipe ends before what was begun is whole."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +53,10 @@ class NutReader:
 
     Raises
     ------
+    EndedError
+        It ends too early.
     VideoError
-        What comes is no NUT, ends too early, or is not a stream of raw frames.
+        What comes is no NUT, or not a stream of raw frames.
     """
 
     def __init__(self, stream: BinaryIO) -> None:
@@ -74,8 +80,10 @@ class NutReader:
 
         Raises
         ------
-        VideoError
+        EndedError
             The pipe ends within a frame.
+        VideoError
+            Frames change their size.
         """
         while first := self._stream.read(1):
             if first[0] == _N:
@@ -106,7 +114,9 @@ class NutReader:
             self._unsigned()
         if flags & Flag.CHECKSUM:
             self._take(4)
-        if size != self.form.size or header >= len(self._headers):
+        if size != self.form.size:
+            raise VideoError("its frames change their size")
+        if header >= len(self._headers):
             raise VideoError("the decoder's output is damaged")
         self._last = time
         # Some beginnings of frames are so common that they are said once, in the main header.
@@ -186,14 +196,14 @@ class NutReader:
     def _take(self, size: int) -> bytes:
         data = self._stream.read(size)
         if len(data) < size:
-            raise VideoError("the decoder's output ends too early")
+            raise EndedError("the decoder ended too early")
         return data
 
     def _fill(self, view: memoryview) -> None:
         while view:
             count = self._stream.readinto(view)  # type: ignore[attr-defined]
             if not count:
-                raise VideoError("the decoder's output ends too early")
+                raise EndedError("the decoder ended too early")
             view = view[count:]
 
 

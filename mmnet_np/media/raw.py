@@ -9,10 +9,14 @@ from fractions import Fraction
 
 import numpy as np
 
+from ..command import reason
 from ..errors import OptionError, VideoError
 from .frames import Format, Frame
 
-__all__ = ["RawSink", "RawSource", "parse_raw"]
+__all__ = ["RATE", "RawSink", "RawSource", "parse_raw"]
+
+RATE = Fraction(30)
+"""Frames a second where nobody says."""
 
 
 def parse_raw(text: str) -> tuple[int, int, int]:
@@ -45,9 +49,10 @@ class RawSource:
     ----------
     descriptor : int
         Left open.
-    width, height : int
-    stride : int
-        Bytes from one row to the next.
+    name : str
+        What it is called in sentences.
+    size : (int, int, int)
+        Width, height and stride, as `parse_raw` gives them.
     rate : Fraction
         Frames a second, by which a frame's number becomes its time.
     live : bool
@@ -56,13 +61,31 @@ class RawSource:
     Attributes
     ----------
     form : Format
+    file, expected : None
+        It is no file, and nobody knows how many frames will come.
+    damage : str
+        Empty: bare frames cannot be known to be damaged.
     """
 
+    file = None
+    expected = None
+    damage = ""
+
     def __init__(
-        self, descriptor: int, width: int, height: int, stride: int, rate: Fraction, live: bool
+        self,
+        descriptor: int,
+        name: str,
+        size: tuple[int, int, int],
+        *,
+        rate: Fraction = RATE,
+        live: bool = False,
     ) -> None:
+        width, height, self._stride = size
         self.form = Format(width, height, 3, 1 / rate)
-        self._descriptor, self._stride, self._live = descriptor, stride, live
+        self._descriptor, self._name, self._live = descriptor, name, live
+
+    def close(self) -> None:
+        """Do nothing: who waits for input cannot be woken, but need not be waited for."""
 
     def __iter__(self) -> Iterator[Frame]:
         """Give the frames; ends where the input does.
@@ -70,7 +93,7 @@ class RawSource:
         Raises
         ------
         VideoError
-            The input is no whole number of frames.
+            The input is no whole number of frames, or cannot be read.
         """
         height, width, _ = self.form.shape
         number = 0
@@ -79,7 +102,7 @@ class RawSource:
             got = self._fill(memoryview(rows).cast("B"))
             if got < rows.size:
                 if got and not self._live:
-                    raise VideoError(f"standard input ends within frame {number + 1}")
+                    raise VideoError(f"{self._name}: ends within frame {number + 1}")
                 return
             yield Frame(number, rows[:, : 3 * width].reshape(height, width, 3))
             number += 1
@@ -88,8 +111,11 @@ class RawSource:
         """Read until the view is full or the input ends; return how many bytes came."""
         got = 0
         # Below Python's own files: a thread that waits in one of those makes the exit fail.
-        while got < len(view) and (count := os.readv(self._descriptor, [view[got:]])):
-            got += count
+        try:
+            while got < len(view) and (count := os.readv(self._descriptor, [view[got:]])):
+                got += count
+        except OSError as error:
+            raise VideoError(f"{self._name}: cannot be read ({reason(error)})") from None
         return got
 
 
@@ -116,3 +142,6 @@ class RawSink:
         view = memoryview(np.ascontiguousarray(frame.pixels)).cast("B")
         while view:
             view = view[os.write(self._descriptor, view) :]
+
+    def close(self) -> None:
+        """Do nothing: the descriptor is somebody else's."""
