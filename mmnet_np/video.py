@@ -103,7 +103,7 @@ def _style(args: argparse.Namespace) -> Style:
 def _check_target(
     args: argparse.Namespace, file: VideoFile | None, *, transparent: bool
 ) -> Container | None:
-    """Return the kind of file to write, None for standard output, or raise what makes it impossible."""
+    """Return the kind of file to write, None for standard output; raise if it cannot be."""
     from .formats import check_target
     from .media.codecs import container
     from .media.encoder import check_encoder

@@ -21,8 +21,8 @@ _TO_RGB = "scale=flags=bicubic+accurate_rnd+full_chroma_int+full_chroma_inp,form
 class Decoder:
     """The frames of a file's first video stream: upright RGB, each with its own time.
 
-    All frames are given, no matter how far apart, and time runs from the start of the file's first
-    picture or sound. Use as a context manager: leaving it ends ffmpeg.
+    All frames are given, no matter how near to each other or far apart, of the first one's size.
+    Use as a context manager: leaving it ends ffmpeg.
 
     Parameters
     ----------
@@ -49,8 +49,18 @@ class Decoder:
         base = f"{file.time_base.numerator}/{file.time_base.denominator}"
         arguments = [
             *(find("ffmpeg"), "-hide_banner", "-nostdin", "-v", "error"),
-            *("-copyts", "-itsoffset", f"{-float(file.start):.6f}", "-i", f"file:{file.path}"),
-            *("-map", "0:V:0", "-vf", _TO_RGB, *passthrough(), "-enc_time_base", base),
+            *(
+                "-copyts",
+                "-i",
+                f"file:{file.path}",
+                "-map",
+                "0:V:0",
+                "-vf",
+                _TO_RGB,
+                *passthrough(),
+                "-enc_time_base",
+                base,
+            ),
             *("-c:v", "rawvideo", "-map_metadata", "-1", "-f", "nut", "pipe:1"),
         ]
         self._child = Child(arguments, str(file.path), writes=True)

@@ -30,7 +30,14 @@ _MATRICES = {
     "fcc": "fcc",
     "bt2020nc": "bt2020",
 }
-"""What the filter that converts from RGB calls a colour space."""
+"""Colour spaces that can be kept, and what the filter that converts from RGB calls them."""
+
+_PRIMARIES = frozenset({"bt709", "bt470bg", "smpte170m", "smpte240m", "bt2020", "smpte432"})
+_TRANSFERS = frozenset(
+    {"bt709", "smpte170m", "smpte240m", "iec61966-2-1", "bt2020-10", "bt2020-12"}
+    | {"smpte2084", "arib-std-b67"}
+)
+"""Those that all encoders here can be told."""
 
 
 def check_encoder(name: str, kind: Container, *, transparent: bool) -> codecs.Encoder:
@@ -83,9 +90,13 @@ class Encoder:
             *("-copyts", "-f", "nut", "-i", "pipe:0", *_sound_input(source), "-map", "0:v:0"),
             *("-map_metadata", "-1", *passthrough()),
             *("-enc_time_base", f"{base.numerator}/{base.denominator}"),
-            *("-vf", _conversion(chosen.pixels, colour), *_tags(colour)),
+            *("-vf", _conversion(chosen.pixels, colour), "-color_range", "tv"),
+            # Some encoders look at the frames' tags, which the filters set, and some at these.
+            *(word for key, tag in _tags(colour).items() for word in (f"-{key}", tag)),
             *("-c:v", chosen.name, *chosen.options, *_sound(kind, source), *kind.options),
-            *("-max_muxing_queue_size", "9999", "-f", kind.name, f"file:{path}"),
+            *_from_zero(source),
+            *("-max_muxing_queue_size", "9999"),
+            *("-f", kind.name, f"file:{path}"),
         ]
         self._child = Child(arguments, str(path), writes=False)
         padded = replace(form, height=form.height + self._pad[0], width=form.width + self._pad[1])
@@ -151,32 +162,41 @@ class Encoder:
 
 
 def _conversion(pixels: str, colour: Colour) -> str:
-    """Return the filters from RGB to a pixel format, with its colours tagged."""
-    matrix = _MATRICES.get(colour.space or "")
+    """Return the filters from RGB to a pixel format."""
     scale = "scale=flags=bicubic+accurate_rnd+full_chroma_int:out_range=tv"
-    if matrix:
-        scale += f":out_color_matrix={matrix}"
-    return f"{scale},format={pixels}"
-
-
-def _tags(colour: Colour) -> list[str]:
-    """Return the options that say how colours are coded; nothing where the source says nothing."""
-    options = ["-color_range", "tv"]
     if colour.space in _MATRICES:
-        options += ["-colorspace", colour.space]
-    if colour.primaries:
-        options += ["-color_primaries", colour.primaries]
-    if colour.transfer:
-        options += ["-color_trc", colour.transfer]
-    return options
+        scale += f":out_color_matrix={_MATRICES[colour.space]}"
+    tags = ":".join(f"{key}={value}" for key, value in _tags(colour).items())
+    return f"{scale},format={pixels},setparams=range=tv:{tags}".rstrip(":")
+
+
+def _tags(colour: Colour) -> dict[str, str]:
+    """Return what is said of the colours' coding: nothing where the source says nothing."""
+    tags = {}
+    if colour.space in _MATRICES:
+        tags["colorspace"] = colour.space
+    if colour.primaries in _PRIMARIES:
+        tags["color_primaries"] = colour.primaries
+    if colour.transfer in _TRANSFERS:
+        tags["color_trc"] = colour.transfer
+    return tags
 
 
 def _sound_input(source: VideoFile | None) -> list[str]:
-    """Return the options that open the source once more, for its sound, on the frames' clock."""
+    """Return the options that open the source once more, for its sound."""
     if source is None or not source.audio:
         return []
-    shift = f"{-float(source.start):.6f}"
-    return ["-itsoffset", shift, "-vn", "-sn", "-dn", "-i", f"file:{source.path}"]
+    return ["-vn", "-sn", "-dn", "-i", f"file:{source.path}"]
+
+
+def _from_zero(source: VideoFile | None) -> list[str]:
+    """Return the options that move picture and sound, both on the source's clock, to time 0.
+
+    A transport stream may have started days ago.
+    """
+    if source is None or not source.start:
+        return []
+    return ["-output_ts_offset", f"{-float(source.start):.6f}"]
 
 
 def _sound(kind: Container, source: VideoFile | None) -> list[str]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..errors import VideoError
 from .frames import Format, Frame
-from .nut import CODES, FILE_ID, MAIN, STREAM, Flag, read_unsigned
+from .nut import CODES, FILE_ID, MAIN, STREAM, SYNC, Flag, read_unsigned
 
 __all__ = ["EndedError", "NutReader"]
 
@@ -87,7 +87,9 @@ class NutReader:
         """
         while first := self._stream.read(1):
             if first[0] == _N:
-                self._packet(first)
+                code, content = self._packet(first)
+                if code == SYNC:
+                    self._read_mark(content)
             else:
                 yield self._frame(self._codes[first[0]])
 
@@ -189,6 +191,12 @@ class NutReader:
         if fourcc not in _CHANNELS:
             raise VideoError("the decoder's output is not of raw frames")
         return Format(width, height, _CHANNELS[fourcc], base, aspect)
+
+    def _read_mark(self, content: BytesIO) -> None:
+        """Take over the time that a mark sets: the next one's missing bits are counted from it."""
+        time = read_unsigned(lambda: content.read(1)[0])
+        base = self._bases[time % len(self._bases)]
+        self._last = int(time // len(self._bases) * base / self.form.time_base)
 
     def _unsigned(self) -> int:
         return read_unsigned(lambda: self._take(1)[0])

@@ -28,7 +28,7 @@ from .matter import Matter, Seen
 __all__ = ["Sink", "run"]
 
 _PATIENCE = 2.0
-"""Seconds to wait for a thread that was told to end: one that reads a camera may never hear of it."""
+"""Seconds to wait for a thread that was told to end: one that reads a camera may not hear of it."""
 
 
 class Sink(Protocol):
