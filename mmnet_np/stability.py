@@ -7,8 +7,8 @@ A those of the new frame, all at the network's size:
 
     d = largest over colours of |mean of I - R over a window|
     g = largest over a neighbourhood of clip((d - STILL) / (MOVING - STILL), 0, 1)
-    w = 1 - KEPT * (1 - g)
-    R = R + w * (I - R),  S = S + w * (A - S)
+    k = KEPT * (1 - g)
+    R = I + k * (R - I),  S = A + k * (S - A)
 
 Noise cancels out in the window's mean, motion does not. Where g is 1 the matte is that frame's own:
 a moving edge has no lag. R remembers just the photos that S remembers, so a drift too slow to see
@@ -75,13 +75,13 @@ class Stabilizer:
         (h, w) float32 array in [0, 1]
         """
         if self._photo is None or self._alpha is None:
-            self._photo, self._alpha = photo.copy(), alpha.copy()
+            self._photo, self._alpha = photo, alpha
             return alpha
-        change = photo - self._photo
-        weight = np.float32(1 - KEPT) + np.float32(KEPT) * _motion(change, numba)
-        self._photo += weight[:, :, np.newaxis] * change
-        # A new array: what was returned before may still be waiting to be enlarged.
-        self._alpha = self._alpha + weight * (alpha - self._alpha)
+        kept = np.float32(KEPT) * (1 - _motion(photo - self._photo, numba))
+        # New arrays: what was returned before may still be waiting to be enlarged. And in this
+        # order, so that where nothing is kept the new values come out to the bit.
+        self._photo = photo + kept[:, :, np.newaxis] * (self._photo - photo)
+        self._alpha = alpha + kept * (self._alpha - alpha)
         return self._alpha
 
 

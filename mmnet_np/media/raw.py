@@ -104,7 +104,8 @@ class RawSource:
                 if got and not self._live:
                     raise VideoError(f"{self._name}: ends within frame {number + 1}")
                 return
-            yield Frame(number, rows[:, : 3 * width].reshape(height, width, 3))
+            pixels = np.ascontiguousarray(rows[:, : 3 * width])
+            yield Frame(number, pixels.reshape(height, width, 3))
             number += 1
 
     def _fill(self, view: memoryview) -> int:
