@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 
 from .command import complain, emit, guarded, printable, reason
 from .errors import OptionError, VideoError
-from .media.ending import ended_as_by_ctrl_c
+from .media.ending import ended_as_by_ctrl_c, undisturbed
+from .media.ffmpeg import end_children
 from .media.options import COMMAND, PIPE, parse
 from .threads import spread
 
@@ -60,7 +61,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def body() -> int:
         with ended_as_by_ctrl_c():
-            return _run(args)
+            try:
+                return _run(args)
+            finally:
+                end_children()
 
     return guarded(COMMAND, body)
 
@@ -179,7 +183,9 @@ def _to_file(
 
     target, name = Path(args.target), printable(args.target)
     try:
-        with replacing(target) as temporary:
+        with ExitStack() as stack:
+            with undisturbed():
+                temporary = stack.enter_context(replacing(target))
             with Encoder(temporary, name, matter.form, kind, source.file) as sink:
                 _flow(args, source, matter, threads, sink)
                 sink.finish()

@@ -7,11 +7,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-__all__ = ["ended_as_by_ctrl_c"]
+__all__ = ["ended_as_by_ctrl_c", "undisturbed"]
 
 _SIGNALS = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 )
+
+
+class _Wish:
+    """Whether the end was asked for, and whether that has to wait. The main thread's alone."""
+
+    pending = False
+    postponed = 0
 
 
 @contextmanager
@@ -28,7 +35,10 @@ def ended_as_by_ctrl_c() -> Iterator[None]:
     def end(number: int, frame: FrameType | None) -> None:
         for each in heard:
             signal.signal(each, signal.SIG_IGN)
-        raise KeyboardInterrupt
+        if _Wish.postponed:
+            _Wish.pending = True
+        else:
+            raise KeyboardInterrupt
 
     try:
         for number in heard:
@@ -41,3 +51,20 @@ def ended_as_by_ctrl_c() -> Iterator[None]:
     finally:
         for number in heard:
             signal.signal(number, before[number])
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Let `ended_as_by_ctrl_c` raise when this block is left, not in the midst of it.
+
+    For the short moments in which something exists already and nobody knows yet that it must be
+    undone: a child that was started, a file that was made.
+    """
+    _Wish.postponed += 1
+    try:
+        yield
+    finally:
+        _Wish.postponed -= 1
+        if _Wish.pending and not _Wish.postponed:
+            _Wish.pending = False
+            raise KeyboardInterrupt

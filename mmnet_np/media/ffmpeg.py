@@ -16,8 +16,9 @@ from typing import BinaryIO
 
 from ..command import printable
 from ..errors import VideoError
+from .ending import undisturbed
 
-__all__ = ["Child", "complaints", "encoders", "find", "passthrough"]
+__all__ = ["Child", "complaints", "encoders", "end_children", "find", "passthrough"]
 
 _KEPT = 10
 """Lines of complaint that are kept of each child beside the first: a damaged film has thousands."""
@@ -77,6 +78,10 @@ def complaints(text: str, name: str = "") -> list[str]:
     return [printable(line[:200]).rstrip(".") for line in found if line]
 
 
+_running: list[subprocess.Popen[bytes]] = []
+"""Children that were started and not yet waited for."""
+
+
 class Child:
     """A running program with its output or input in a pipe; killed when its block is left.
 
@@ -101,14 +106,16 @@ class Child:
         self.first = ""
         self.last: deque[str] = deque(maxlen=_KEPT)
         self._name = name
-        # In a session of its own Ctrl-C does not reach it: it would end as if all were done.
-        self._process = subprocess.Popen(
-            arguments,
-            stdin=subprocess.DEVNULL if writes else subprocess.PIPE,
-            stdout=subprocess.PIPE if writes else subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
+        with undisturbed():
+            # In a session of its own Ctrl-C does not reach it: it would end as if all were done.
+            self._process = subprocess.Popen(
+                arguments,
+                stdin=subprocess.DEVNULL if writes else subprocess.PIPE,
+                stdout=subprocess.PIPE if writes else subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+            )
+            _running.append(self._process)
         pipe = self._process.stdout if writes else self._process.stdin
         assert pipe is not None
         self.pipe: BinaryIO = pipe  # type: ignore[assignment]
@@ -141,6 +148,8 @@ class Child:
         """Wait for its end; return 0, its exit code, or minus the signal that killed it."""
         code = self._process.wait()
         self._listener.join()
+        with suppress(ValueError):
+            _running.remove(self._process)
         return code
 
     def failure(self) -> str | None:
@@ -162,3 +171,12 @@ class Child:
         """End it now, if it runs, and leave no zombie."""
         self._process.kill()
         self.wait()
+
+
+def end_children() -> None:
+    """End all that still run: an interruption may come where no block knows of its child yet."""
+    while _running:
+        process = _running[-1]
+        process.kill()
+        process.wait()
+        _running.pop()
