@@ -21,6 +21,7 @@ from mmnet_np.spec import Spec
 from mmnet_np.weights import store
 from mmnet_np.weights.atomic import replacing
 
+from .augment import AUGMENTATIONS
 from .recipes import RECIPES, Recipe
 from .trainer import Trainer
 
@@ -54,6 +55,7 @@ class Settings:
     init: str | None = None
     rate: float | None = None
     dropout: float = 0.0
+    augment: str | None = None
 
     def __post_init__(self) -> None:
         if self.recipe not in RECIPES:
@@ -64,6 +66,8 @@ class Settings:
             raise OptionError(f"the learning rate is {self.rate}; it must be above 0, at most 1")
         if not 0 <= self.dropout < 1:
             raise OptionError(f"dropout is {self.dropout}; it must be at least 0 and below 1")
+        if self.augment not in (None, *AUGMENTATIONS):
+            raise OptionError(f"there is no augmentation {self.augment!r}")
         self.spec()
 
     def spec(self) -> Spec:
@@ -71,9 +75,13 @@ class Settings:
         return Spec(self.width, self.size, self.variant)
 
     def the_recipe(self) -> Recipe:
-        """Return the recipe by its name, with another peak learning rate if one was given."""
+        """Return the recipe by its name, with what was given in place of its own."""
         recipe = RECIPES[self.recipe]
-        return recipe if self.rate is None else replace(recipe, peak=self.rate)
+        return replace(
+            recipe,
+            peak=recipe.peak if self.rate is None else self.rate,
+            augment=recipe.augment if self.augment is None else self.augment,
+        )
 
     def repeat(self, photos: int) -> int:
         """Return how often an epoch shows each photo."""

@@ -120,13 +120,14 @@ def test_settings_out_of_range_are_refused(portraits, tmp_path, capsys, option, 
     assert not (tmp_path / "run").exists()
 
 
-def test_rate_and_dropout_are_kept_for_resuming(portraits, finished, tmp_path):
+def test_rate_dropout_and_augmentation_are_kept_for_resuming(portraits, finished, tmp_path):
     out = tmp_path / "run"
-    options = ("--rate", "0.002", "--dropout", "0.1")
+    options = ("--rate", "0.002", "--dropout", "0.1", "--augment", "paper")
     assert train.main(command(portraits, out, *options)) == 0
     settings = Run(out).settings()
     assert (settings.rate, settings.dropout) == (0.002, 0.1)
     assert settings.the_recipe().rate(0, 1) == 0.002
+    assert settings.the_recipe().augment == "paper"
     others = store.load(finished / "last.h5").tensors
     mine = store.load(out / "last.h5").tensors
     assert any((mine[name] != others[name]).any() for name in mine)
