@@ -18,7 +18,7 @@ from mmnet_np.kernels import batch_norm
 from mmnet_np.weights.errors import WeightsError
 
 from .backends import Backend, Prepared, Step
-from .graph import Concat, Depthwise, Filtered, Graph, Input
+from .graph import NORM_LEAVES, Concat, Depthwise, Filtered, Graph, Input
 from .plan import ALIGNMENT, plan
 
 __all__ = ["Engine", "Workspace", "folded"]
@@ -41,8 +41,7 @@ def folded(
         weights = weights[0, 0]  # (1, 1, I, O) -> (I, O)
     if not layer.batch_norm:
         return weights, tensors[layer.bias_name]
-    norm = (tensors[layer.norm_name(leaf)]
-            for leaf in ("gamma", "beta", "moving_mean", "moving_variance"))  # fmt: skip
+    norm = (tensors[layer.norm_name(leaf)] for leaf in NORM_LEAVES)
     return batch_norm.fold(weights, *norm)
 
 

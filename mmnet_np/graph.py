@@ -33,6 +33,9 @@ __all__ = [
 ROOT = "MMNet/"
 """Outermost variable scope of the authors' checkpoints: a parameter is ROOT + layer name + leaf."""
 
+NORM_LEAVES = ("gamma", "beta", "moving_mean", "moving_variance")
+"""What a batch norm has, in the order in which `mmnet_np.kernels.batch_norm.fold` takes it."""
+
 Shape = tuple[int, int, int]
 """Height, width, channels."""
 
@@ -76,19 +79,23 @@ class Filtered(Layer):
     kernel_size = 3
     weights_leaf = "weights"
 
+    def variable(self, leaf: str) -> str:
+        """Full name of a variable."""
+        return f"{ROOT}{self.name}/{leaf}"
+
     @property
     def weights_name(self) -> str:
         """Full name of the filters."""
-        return f"{ROOT}{self.name}/{self.weights_leaf}"
+        return self.variable(self.weights_leaf)
 
     @property
     def bias_name(self) -> str:
-        """Full name of the bias; only layers without batch norm have one."""
-        return f"{ROOT}{self.name}/biases"
+        """Full name of the bias; in float32 only layers without batch norm have one."""
+        return self.variable("biases")
 
     def norm_name(self, leaf: str) -> str:
-        """Full name of a batch norm variable: gamma, beta, moving_mean or moving_variance."""
-        return f"{ROOT}{self.name}/BatchNorm/{leaf}"
+        """Full name of a batch norm variable, one of `NORM_LEAVES`."""
+        return self.variable(f"BatchNorm/{leaf}")
 
     def weights_shape(self) -> tuple[int, int, int, int]:
         """Return the filters' shape in the checkpoint's layout."""
@@ -103,7 +110,7 @@ class Filtered(Layer):
         """Return the filters and the batch norm's four vectors, or the bias."""
         found: dict[str, tuple[int, ...]] = {self.weights_name: self.weights_shape()}
         if self.batch_norm:
-            for leaf in ("gamma", "beta", "moving_mean", "moving_variance"):
+            for leaf in NORM_LEAVES:
                 found[self.norm_name(leaf)] = (self.channels,)
         else:
             found[self.bias_name] = (self.channels,)

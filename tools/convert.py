@@ -16,9 +16,6 @@ from mmnet_np.spec import VARIANTS
 
 __all__ = ["identify", "main"]
 
-_WIDTHS = (1.0, 0.75, 0.5, 1.4, *(round(0.05 * k, 2) for k in range(2, 61)))
-"""Width multipliers tried, the paper's first: several may give the same channel counts."""
-
 _UNKNOWN = "unknown; ask whoever trained these weights and chose the photos"
 
 
@@ -67,10 +64,10 @@ def _candidates(
     width: float | None, variant: str | None
 ) -> Iterator[tuple[tuple[float, str], dict, set]]:
     from mmnet_np.graph import build, parameters
-    from mmnet_np.spec import Spec
+    from mmnet_np.spec import WIDTHS, Spec
 
     for this_variant in [variant] if variant else VARIANTS:
-        for this_width in _WIDTHS if width is None else [width]:
+        for this_width in WIDTHS if width is None else [width]:
             spec = Spec(this_width, variant=this_variant)
             expected = parameters(build(spec, auxiliary=True))
             optional = expected.keys() - parameters(build(spec)).keys()

@@ -22,7 +22,7 @@ from .tflite_schema import Child, Children, Choice, Fields, Scalar, Vector
 
 __all__ = ["decode"]
 
-TABLE_LIMIT = 20_000  # MMNet has 2,000
+TABLE_LIMIT = 20_000  # a model of MMNet has 1,300
 TEXT_LIMIT = 4096
 
 

@@ -31,6 +31,9 @@ from .tflite_schema import (
 __all__ = ["Operator", "Subgraph", "Tensor", "is_tflite", "read_model"]
 
 RANK_LIMIT = 8
+INPUT_LIMIT = 16  # of one operator; a concatenation of MMNet has four
+OUTPUT_LIMIT = 2000  # of the graph; to see all intermediate tensors some give out every one
+PARTS = ("scale", "zero_point")
 NAMES = {operator.code: name for name, operator in OPERATORS.items()}
 
 
@@ -72,7 +75,7 @@ class Subgraph:
     operators: tuple[Operator, ...]
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
-    metadata: Mapping[str, bytes]
+    metadata: Mapping[str, NDArray[np.uint8]]
 
 
 def is_tflite(head: bytes) -> bool:
@@ -113,8 +116,13 @@ def _checked(model: dict[str, Any]) -> Subgraph:
         raise WeightsError(f"it has {len(model['subgraphs'])} subgraphs; expected one")
     (graph,) = model["subgraphs"]
     buffers = [buffer["data"] for buffer in model["buffers"]]
-    total = sum(_item(buffers, row["buffer"], "buffer").size for row in graph["tensors"])
-    if total > LIMIT:  # several tensors may share a buffer, and each becomes an array of its own
+    # Many tensors may share a vector of the file, and each becomes an array of its own.
+    total = sum(
+        _item(buffers, row["buffer"], "buffer").nbytes
+        + sum(row["quantization"][part].nbytes for part in PARTS if row["quantization"])
+        for row in graph["tensors"]
+    )
+    if total > LIMIT:
         raise WeightsError(f"its tensors take {total} bytes; expected at most {LIMIT}")
     tensors = tuple(_tensor(row, buffers) for row in graph["tensors"])
     count = len(tensors)
@@ -123,11 +131,10 @@ def _checked(model: dict[str, Any]) -> Subgraph:
         operators=tuple(
             _operator(row, model["operator_codes"], count) for row in graph["operators"]
         ),
-        inputs=_numbers(graph["inputs"], count),
-        outputs=_numbers(graph["outputs"], count),
+        inputs=_numbers(graph["inputs"], count, OUTPUT_LIMIT),
+        outputs=_numbers(graph["outputs"], count, OUTPUT_LIMIT),
         metadata={
-            row["name"] or "": _item(buffers, row["buffer"], "buffer").tobytes()
-            for row in model["metadata"]
+            row["name"] or "": _item(buffers, row["buffer"], "buffer") for row in model["metadata"]
         },
     )
 
@@ -145,7 +152,7 @@ def _tensor(row: dict[str, Any], buffers: list[NDArray]) -> Tensor:
         if data.size != math.prod(shape) * dtype.itemsize:
             raise WeightsError(f"its {name} of shape {shape} has {data.size} bytes")
         values = np.frombuffer(data, dtype).reshape(shape).astype(dtype.newbyteorder("="))
-    quantization = row["quantization"] or {"scale": (), "zero_point": (), "quantized_dimension": 0}
+    quantization = row["quantization"] or {**dict.fromkeys(PARTS, ()), "quantized_dimension": 0}
     return Tensor(
         name=name,
         dtype=np.dtype(dtype.name),
@@ -166,11 +173,9 @@ def _operator(row: dict[str, Any], codes: list[dict[str, Any]], count: int) -> O
             f"expected {', '.join(NAMES.values())}"
         )
     name = NAMES[number]
-    options = dict(row["options"] or {})
-    if row["options_type"] != OPERATORS[name].options_type or options.keys() != (
-        OPERATORS[name].options.keys()
-    ):
-        raise WeightsError(f"its {name} has no options of its own")
+    known, options = OPERATORS[name], dict(row["options"] or {})
+    if row["options_type"] not in (0, known.options_type) or options.keys() != known.options.keys():
+        raise WeightsError(f"its {name} lacks its options")
     if options.get("padding", PADDING_SAME) != PADDING_SAME:
         raise WeightsError(f"its {name} has a padding other than SAME")
     if "activation" in options:
@@ -178,13 +183,18 @@ def _operator(row: dict[str, Any], codes: list[dict[str, Any]], count: int) -> O
             raise WeightsError(f"its {name} has an activation other than none and ReLU6")
         options["activation"] = ACTIVATIONS[options["activation"]]
     return Operator(
-        name, options, _numbers(row["inputs"], count, -1), _numbers(row["outputs"], count)
+        name,
+        options,
+        _numbers(row["inputs"], count, INPUT_LIMIT, least=-1),
+        _numbers(row["outputs"], count, INPUT_LIMIT),
     )
 
 
-def _numbers(values: NDArray, count: int, least: int = 0) -> tuple[int, ...]:
-    """Return numbers of tensors, checked."""
-    if values.size > count or values.size and not least <= values.min() <= values.max() < count:
+def _numbers(values: NDArray, count: int, limit: int, least: int = 0) -> tuple[int, ...]:
+    """Return at most ``limit`` numbers of tensors, of which there are ``count``."""
+    if values.size > limit:
+        raise WeightsError(f"it lists {values.size} tensors where there may be {limit}")
+    if values.size and not least <= values.min() <= values.max() < count:
         raise WeightsError("it names tensors that it has not")
     return tuple(map(int, values))
 

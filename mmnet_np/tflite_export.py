@@ -1,0 +1,161 @@
+"""The network as a TensorFlow Lite model: the one graph walked, each layer one operator.
+
+A layer's output is a tensor of the layer's name, its filters and bias are called as in the weights
+file. Float32 has its batch norm folded in, as inference does; int8 is copied number for number.
+What the weights file says of itself (name, spec, licence, provenance) goes along as metadata, so
+that `mmnet_np.tflite_import` gives the same weights back.
+"""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+
+from mmnet_np.weights import store
+from mmnet_np.weights.tflite_writer import Model, Quantization
+
+from .engine import folded
+from .graph import (
+    Concat,
+    Depthwise,
+    Filtered,
+    Graph,
+    Input,
+    Layer,
+    Resize,
+    Softmax,
+    build,
+    shapes,
+)
+from .scales import output_scales
+from .spec import Spec
+
+__all__ = ["METADATA", "export"]
+
+METADATA = "mmnet_np"
+"""Name of the metadata that hold what a weights file says of itself, as JSON."""
+
+MIN_RUNTIME = "2.2.0"
+"""TensorFlow's first version that has all these versions of operators (the resize is the last)."""
+
+ABOUT = ("name", "spec", "licence", "provenance")
+
+AXES = (3, 0, 1, 2)
+"""Ours to theirs: [kh, kw, in, out] to [out, kh, kw, in], [kh, kw, C, 1] to [1, kh, kw, C]."""
+
+
+def export(stored: store.Weights, size: int | None = None) -> bytes:
+    """Return a ``.tflite`` file of a network with its weights.
+
+    Parameters
+    ----------
+    stored : store.Weights
+        Float32 or int8.
+    size : int, optional
+        Side of the model's input; the weights' own by default.
+
+    Returns
+    -------
+    bytes
+        Input (1, size, size, 3), float32 in [0, 1] or int8 at scale 1/255 and zero point -128;
+        output (1, size, size, 2), softmax, float32 or int8 at scale 1/256 and zero point -128. The
+        same for the same weights.
+
+    Raises
+    ------
+    OptionError
+        The size is impossible.
+    WeightsError
+        The weights are not those of an MMNet.
+    """
+    spec = Spec.from_dict(stored.spec)
+    graph = build(spec)
+    tape = _Tape(graph, stored, size or spec.size)
+    made: dict[str, int] = {}
+    for layer in graph:
+        if isinstance(layer, Input):
+            made[layer.name] = tape.input(layer.name)
+        else:
+            made[layer.name] = tape.add(layer, [made[name] for name in layer.inputs])
+    about = {name: getattr(stored, name) for name in ABOUT}
+    return tape.model.build(
+        [made[graph.output]],
+        description=f"{stored.name}, {stored.dtype}; {stored.licence}",
+        metadata={
+            "min_runtime_version": MIN_RUNTIME.encode().ljust(16, b"\0"),
+            METADATA: json.dumps(about, default=dict, sort_keys=True).encode(),
+        },
+    )
+
+
+class _Tape:
+    """Layers of one network, added to a model."""
+
+    def __init__(self, graph: Graph, stored: store.Weights, size: int) -> None:
+        self.model = Model()
+        self._tensors = stored.tensors
+        self._dtype = np.dtype(stored.dtype)
+        self._shapes = shapes(graph, size, size)
+        self._scales = output_scales(graph, stored.tensors) if stored.dtype == "int8" else {}
+
+    def input(self, name: str) -> int:
+        """Add a layer's output as an input of the model."""
+        return self._label(self.model.input((), self._dtype, self._quantization(name)), name)
+
+    def add(self, layer: Layer, sources: list[int]) -> int:
+        """Add a layer that reads these tensors."""
+        height, width, _ = self._shapes[layer.name]
+        if isinstance(layer, Filtered):
+            out = self._convolution(layer, *sources)
+        elif isinstance(layer, Concat):
+            out = self.model.concatenation(self._alike(layer, sources))
+        elif isinstance(layer, Resize):
+            out = self.model.resize_bilinear(*sources, (height, width))
+        elif isinstance(layer, Softmax):
+            out = self.model.softmax(*sources)
+        else:
+            raise TypeError(f"no operator for {type(layer).__name__}")
+        return self._label(out, layer.name)
+
+    def _convolution(self, layer: Filtered, source: int) -> int:
+        depthwise = isinstance(layer, Depthwise)
+        weights_scale = bias_scale = None
+        if self._scales:
+            weights, bias = (self._tensors[n] for n in (layer.weights_name, layer.bias_name))
+            scale = self._tensors[layer.variable("weights_scale")]
+            weights_scale = Quantization(scale, axis=3 if depthwise else 0)
+            # Nothing reads this one, but other tools show it.
+            bias_scale = Quantization(scale * self._scales[layer.inputs[0]].scale)
+        else:
+            weights, bias = folded(layer, self._tensors)
+            weights = weights.reshape(layer.weights_shape())
+        filters = self.model.constant(weights.transpose(AXES), weights_scale)
+        return self.model.conv_2d(
+            source,
+            self.model.label(filters, layer.weights_name),
+            self.model.label(self.model.constant(bias, bias_scale), layer.bias_name),
+            depthwise=depthwise,
+            stride=layer.stride,
+            dilation=layer.dilation,
+            activation="relu6" if layer.relu6 else "none",
+            quantization=self._quantization(layer.name),
+        )
+
+    def _alike(self, layer: Concat, sources: list[int]) -> list[int]:
+        """Move what has another scale to that of the concat."""
+        if not self._scales:
+            return sources
+        scale, moved = self._scales[layer.name], []
+        for name, source in zip(layer.inputs, sources, strict=True):
+            if self._scales[name] != scale:
+                source = self.model.quantize(source, Quantization(*scale))
+                self.model.label(source, f"{layer.name}/{name}", (1, *self._shapes[name]))
+            moved.append(source)
+        return moved
+
+    def _quantization(self, name: str) -> Quantization | None:
+        return Quantization(*self._scales[name]) if self._scales else None
+
+    def _label(self, tensor: int, name: str) -> int:
+        return self.model.label(tensor, name, (1, *self._shapes[name]))
