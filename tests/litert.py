@@ -8,6 +8,7 @@ LiteRT is not installed.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from numpy.typing import NDArray
@@ -20,7 +21,7 @@ pytest.importorskip(
 
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-__all__ = ["Model", "Quantization", "run"]
+__all__ = ["Model", "Quantization", "details", "intermediates", "run"]
 
 
 def run(model: bytes, inputs: Sequence[NDArray], *, reference: bool = True) -> list[NDArray]:
@@ -41,12 +42,36 @@ def run(model: bytes, inputs: Sequence[NDArray], *, reference: bool = True) -> l
     list of arrays
         In the order given to `Model.build`.
     """
+    interpreter = _interpreter(model, reference=reference)
+    _run(interpreter, inputs)
+    return [interpreter.get_tensor(detail["index"]) for detail in interpreter.get_output_details()]
+
+
+def intermediates(model: bytes, *inputs: NDArray) -> dict[str, NDArray]:
+    """Run a model in the reference kernels; return every tensor by its name."""
+    interpreter = _interpreter(model, experimental_preserve_all_tensors=True)
+    _run(interpreter, inputs)
+    return {
+        detail["name"]: interpreter.get_tensor(detail["index"])
+        for detail in interpreter.get_tensor_details()
+    }
+
+
+def details(model: bytes) -> list[dict[str, Any]]:
+    """Return what LiteRT knows of each tensor."""
+    return _interpreter(model).get_tensor_details()
+
+
+def _interpreter(model: bytes, *, reference: bool = True, **options: Any) -> Interpreter:
     resolver = OpResolverType.BUILTIN_REF if reference else OpResolverType.AUTO
     interpreter = Interpreter(
-        model_content=model, num_threads=1, experimental_op_resolver_type=resolver
+        model_content=model, num_threads=1, experimental_op_resolver_type=resolver, **options
     )
     interpreter.allocate_tensors()
+    return interpreter
+
+
+def _run(interpreter: Interpreter, inputs: Sequence[NDArray]) -> None:
     for detail, array in zip(interpreter.get_input_details(), inputs, strict=True):
         interpreter.set_tensor(detail["index"], array)
     interpreter.invoke()
-    return [interpreter.get_tensor(detail["index"]) for detail in interpreter.get_output_details()]

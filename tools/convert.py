@@ -1,7 +1,8 @@
 """Trained checkpoints into the package's own weights files.
 
 ``python -m mmnet_np.tools.convert SRC DST.h5`` reads a TensorFlow V2 checkpoint, a PyTorch state
-dict or another weights file, without TensorFlow or PyTorch, and finds out which MMNet it holds.
+dict, a TensorFlow Lite model or another weights file, without TensorFlow or PyTorch, and finds out
+which MMNet it holds.
 """
 
 from __future__ import annotations
@@ -10,9 +11,13 @@ import argparse
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mmnet_np.command import emit, guarded, printable
 from mmnet_np.spec import VARIANTS
+
+if TYPE_CHECKING:
+    from mmnet_np.weights import store
 
 __all__ = ["identify", "main"]
 
@@ -83,7 +88,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "source",
         metavar="SRC",
-        help="TensorFlow V2 checkpoint (prefix or .index), PyTorch state dict or weights file",
+        help="TensorFlow V2 checkpoint (prefix or .index), PyTorch state dict, TensorFlow Lite "
+        "model (float32 or int8) or weights file",
     )
     parser.add_argument("target", metavar="DST.h5", help="weights file to write")
     parser.add_argument("--width", type=float, help="width multiplier (default: found out)")
@@ -104,23 +110,24 @@ def _convert(options: argparse.Namespace) -> int:
     target = Path(options.target)
     if os.path.lexists(target) and not options.overwrite:
         raise MMNetError(f"{printable(target)} exists; give --overwrite to replace it")
-    # What a weights file of ours says of itself is kept, unless an option says otherwise.
-    given = store.load(options.source) if store.is_store(options.source) else None
-    if given and given.dtype != "float32":
-        raise MMNetError(
-            f"{printable(options.source)} holds {given.dtype} weights, not float32 ones"
-        )
+    given = _self_describing(options)
     known = Spec.from_dict(given.spec) if given else None
     size = options.size if options.size is not None else known.size if known else 256
     width = options.width if options.width is not None else known.width if known else None
     variant = options.variant or (known.variant if known else None)
     Spec(1.0 if width is None else width, size)  # a wrong option is told before a file is read
     tensors = given.tensors if given else convert.read(options.source)
-    width, variant, found = identify(tensors, options.source, width, variant)
+    dtype = given.dtype if given else "float32"
+    if dtype == "float32":
+        width, variant, found = identify(tensors, options.source, width, variant)
+    elif known and (width, variant) == (known.width, known.variant):
+        found = dict(tensors)
+    else:
+        raise MMNetError(f"{printable(options.source)} is {known}; not what the options say")
     source = {"converted_from": Path(options.source).name}
     weights = store.Weights(
-        name=options.name or f"mmnet-{width:.2f}-{size}",
-        dtype="float32",
+        name=options.name or (given.name if given else f"mmnet-{width:.2f}-{size}"),
+        dtype=dtype,
         spec=Spec(width, size, variant).as_dict(),
         tensors=found,
         provenance={**given.provenance, **source} if given else source,
@@ -130,6 +137,19 @@ def _convert(options: argparse.Namespace) -> int:
     values = sum(array.size for array in found.values())
     emit(f"{target}: {printable(weights.name)}, {variant}, {len(found)} tensors, {values:,} values")
     return 0
+
+
+def _self_describing(options: argparse.Namespace) -> store.Weights | None:
+    """Read a source that says which network it is: a weights file, a TensorFlow Lite model."""
+    from mmnet_np.tflite_import import load
+    from mmnet_np.weights import store
+    from mmnet_np.weights.tflite_reader import is_tflite
+
+    if store.is_store(options.source):
+        return store.load(options.source)
+    if is_tflite(options.source):
+        return load(options.source, options.width, options.variant)
+    return None
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import WeightsError
-from .files import LIMIT, naming, read_regular, shown
+from .files import LIMIT, beginning, naming, read_regular, shown
 from .flatbuffer_reader import decode
 from .tflite_schema import (
     ACTIVATIONS,
@@ -78,9 +78,9 @@ class Subgraph:
     metadata: Mapping[str, NDArray[np.uint8]]
 
 
-def is_tflite(head: bytes) -> bool:
-    """Say whether a file that begins so is a TensorFlow Lite model."""
-    return head[4:8] == FILE_IDENTIFIER
+def is_tflite(path: str | os.PathLike[str]) -> bool:
+    """Say whether a file begins as these models do; False also where it cannot be read."""
+    return beginning(path, 8)[4:] == FILE_IDENTIFIER
 
 
 def read_model(path: str | os.PathLike[str]) -> Subgraph:
@@ -104,7 +104,7 @@ def read_model(path: str | os.PathLike[str]) -> Subgraph:
     """
     data = read_regular(path)
     with naming(path):
-        if not is_tflite(data[:8]):
+        if data[4:8] != FILE_IDENTIFIER:
             raise WeightsError("it is not a TensorFlow Lite model")
         return _checked(decode(MODEL, data))
 
