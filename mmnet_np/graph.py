@@ -79,23 +79,26 @@ class Filtered(Layer):
     kernel_size = 3
     weights_leaf = "weights"
 
-    def variable(self, leaf: str) -> str:
-        """Full name of a variable."""
-        return f"{ROOT}{self.name}/{leaf}"
-
     @property
     def weights_name(self) -> str:
         """Full name of the filters."""
-        return self.variable(self.weights_leaf)
+        return f"{ROOT}{self.name}/{self.weights_leaf}"
 
     @property
     def bias_name(self) -> str:
-        """Full name of the bias; in float32 only layers without batch norm have one."""
-        return self.variable("biases")
+        """Full name of the bias: in float32 only layers without batch norm have one."""
+        return f"{ROOT}{self.name}/biases"
 
     def norm_name(self, leaf: str) -> str:
         """Full name of a batch norm variable, one of `NORM_LEAVES`."""
-        return self.variable(f"BatchNorm/{leaf}")
+        return f"{ROOT}{self.name}/BatchNorm/{leaf}"
+
+    def quantized_name(self, leaf: str) -> str:
+        """Full name of what only an int8 network has.
+
+        ``weights_scale``, ``output_scale`` or ``output_zero_point``.
+        """
+        return f"{ROOT}{self.name}/{leaf}"
 
     def weights_shape(self) -> tuple[int, int, int, int]:
         """Return the filters' shape in the checkpoint's layout."""

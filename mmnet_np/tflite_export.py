@@ -10,12 +10,10 @@ from __future__ import annotations
 
 import json
 
-import numpy as np
-
 from mmnet_np.weights import store
 from mmnet_np.weights.tflite_writer import Model, Quantization
 
-from .engine import folded
+from .dtypes import DTYPES, Int8
 from .graph import (
     Concat,
     Depthwise,
@@ -28,7 +26,7 @@ from .graph import (
     build,
     shapes,
 )
-from .scales import output_scales
+from .quantized import ConvolutionIntegers
 from .spec import Spec
 
 __all__ = ["METADATA", "export"]
@@ -71,7 +69,7 @@ def export(stored: store.Weights, size: int | None = None) -> bytes:
     """
     spec = Spec.from_dict(stored.spec)
     graph = build(spec)
-    tape = _Tape(graph, stored, size or spec.size)
+    tape = _Tape(graph, spec, stored, size or spec.size)
     made: dict[str, int] = {}
     for layer in graph:
         if isinstance(layer, Input):
@@ -92,16 +90,19 @@ def export(stored: store.Weights, size: int | None = None) -> bytes:
 class _Tape:
     """Layers of one network, added to a model."""
 
-    def __init__(self, graph: Graph, stored: store.Weights, size: int) -> None:
+    def __init__(self, graph: Graph, spec: Spec, stored: store.Weights, size: int) -> None:
         self.model = Model()
-        self._tensors = stored.tensors
-        self._dtype = np.dtype(stored.dtype)
         self._shapes = shapes(graph, size, size)
-        self._scales = output_scales(graph, stored.tensors) if stored.dtype == "int8" else {}
+        self._arithmetic = DTYPES[stored.dtype](graph, spec, stored, "double")
+        self._scales: dict[str, Quantization] = {}  # none in float32
+        if isinstance(self._arithmetic, Int8):
+            network = self._arithmetic.network
+            self._scales = {n: Quantization(*q) for n, q in network.quantizations.items()}
 
     def input(self, name: str) -> int:
         """Add a layer's output as an input of the model."""
-        return self._label(self.model.input((), self._dtype, self._quantization(name)), name)
+        dtype = self._arithmetic.dtype
+        return self._label(self.model.input((), dtype, self._scales.get(name)), name)
 
     def add(self, layer: Layer, sources: list[int]) -> int:
         """Add a layer that reads these tensors."""
@@ -119,16 +120,20 @@ class _Tape:
         return self._label(out, layer.name)
 
     def _convolution(self, layer: Filtered, source: int) -> int:
+        parameters = self._arithmetic.parameters[layer.name]
         depthwise = isinstance(layer, Depthwise)
         weights_scale = bias_scale = None
-        if self._scales:
-            weights, bias = (self._tensors[n] for n in (layer.weights_name, layer.bias_name))
-            scale = self._tensors[layer.variable("weights_scale")]
+        if isinstance(parameters, ConvolutionIntegers):
+            weights, bias, scale = (
+                parameters.weights,
+                parameters.stage.bias,
+                parameters.weights_scale,
+            )
             weights_scale = Quantization(scale, axis=3 if depthwise else 0)
-            # Nothing reads this one, but other tools show it.
-            bias_scale = Quantization(scale * self._scales[layer.inputs[0]].scale)
+            # Nothing computes with this one, but other tools show it.
+            bias_scale = Quantization(scale * parameters.input.scale)
         else:
-            weights, bias = folded(layer, self._tensors)
+            weights, bias = parameters
             weights = weights.reshape(layer.weights_shape())
         filters = self.model.constant(weights.transpose(AXES), weights_scale)
         return self.model.conv_2d(
@@ -139,23 +144,18 @@ class _Tape:
             stride=layer.stride,
             dilation=layer.dilation,
             activation="relu6" if layer.relu6 else "none",
-            quantization=self._quantization(layer.name),
+            quantization=self._scales.get(layer.name),
         )
 
     def _alike(self, layer: Concat, sources: list[int]) -> list[int]:
         """Move what has another scale to that of the concat."""
-        if not self._scales:
-            return sources
-        scale, moved = self._scales[layer.name], []
+        scale, moved = self._scales.get(layer.name), []
         for name, source in zip(layer.inputs, sources, strict=True):
-            if self._scales[name] != scale:
-                source = self.model.quantize(source, Quantization(*scale))
+            if scale is not None and self._scales[name] != scale:
+                source = self.model.quantize(source, scale)
                 self.model.label(source, f"{layer.name}/{name}", (1, *self._shapes[name]))
             moved.append(source)
         return moved
-
-    def _quantization(self, name: str) -> Quantization | None:
-        return Quantization(*self._scales[name]) if self._scales else None
 
     def _label(self, tensor: int, name: str) -> int:
         return self.model.label(tensor, name, (1, *self._shapes[name]))

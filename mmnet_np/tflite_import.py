@@ -37,7 +37,7 @@ from .graph import (
     build,
     shapes,
 )
-from .scales import Scale, output_scales
+from .quantized import Quantization, QuantizedNetwork
 from .spec import VARIANTS, WIDTHS, Spec
 from .tflite_export import AXES, METADATA
 
@@ -299,21 +299,23 @@ def _int8(layer: Filtered, operator: Operator, model: Subgraph) -> dict[str, NDA
     out = _scale(layer.name, model.tensors[operator.outputs[0]])
     return {
         layer.weights_name: weights,
-        layer.variable("weights_scale"): np.broadcast_to(filters.scale, layer.channels).copy(),
+        layer.quantized_name("weights_scale"): np.broadcast_to(
+            filters.scale, layer.channels
+        ).copy(),
         layer.bias_name: bias,
-        layer.variable("output_scale"): np.array([out.scale], np.float32),
-        layer.variable("output_zero_point"): np.array([out.zero_point], np.int32),
+        layer.quantized_name("output_scale"): np.array([out.scale], np.float32),
+        layer.quantized_name("output_zero_point"): np.array([out.zero_point], np.int32),
     }
 
 
-def _scale(name: str, tensor: Tensor) -> Scale:
+def _scale(name: str, tensor: Tensor) -> Quantization:
     """Return how an activation is quantized."""
     if tensor.dtype != np.int8 or tensor.scale.size != 1 or tensor.zero_point.size != 1:
         raise WeightsError(f"the output of its {name} is not int8 with one scale and zero point")
-    scale, zero_point = tensor.scale[0], int(tensor.zero_point[0])
-    if not (0 < scale < np.inf and -128 <= zero_point <= 127):
-        raise WeightsError(f"the output of its {name} has scale {scale}, zero point {zero_point}")
-    return Scale(scale, zero_point)
+    zero_point = int(tensor.zero_point[0])
+    if not -128 <= zero_point <= 127:
+        raise WeightsError(f"the output of its {name} has zero point {zero_point}")
+    return Quantization(tensor.scale[0], zero_point)
 
 
 def _check_scales(
@@ -323,7 +325,7 @@ def _check_scales(
     model: Subgraph,
 ) -> None:
     """Check that every tensor is quantized as it follows from the stored scales."""
-    for name, expected in output_scales(graph, tensors).items():
+    for name, expected in QuantizedNetwork(graph, tensors).quantizations.items():
         number = operators[name].outputs[0] if name in operators else model.inputs[0]
         concat = isinstance(graph[name], Concat)
         for each in (number, *(operators[name].inputs if concat else ())):

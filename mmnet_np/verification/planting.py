@@ -103,7 +103,7 @@ def _taps(layer: Filtered, size: int) -> list[NDArray[np.intp]]:
     found = []
     for position in range(out):
         taps = position * layer.stride - before + np.arange(layer.kernel_size) * layer.dilation
-        if 0 <= taps[0] and taps[-1] < size and taken.isdisjoint(taps.tolist()):
+        if taps[0] >= 0 and taps[-1] < size and taken.isdisjoint(taps.tolist()):
             taken.update(taps.tolist())
             found.append(taps)
     return found

@@ -4,8 +4,7 @@ import litert
 import numpy as np
 import pytest
 from compare import assert_same
-from random_int8 import random_int8
-from random_weights import random_weights
+from random_weights import random_int8_weights, random_weights
 
 from mmnet_np.errors import OptionError
 from mmnet_np.graph import build, shapes
@@ -26,7 +25,7 @@ def test_float32_layers_are_ours(variant, width, size):
 
 
 def test_int8_tensors_have_the_stored_scales_and_our_shapes():
-    weights = random_int8(Spec(0.5, 32))
+    weights = random_int8_weights(Spec(0.5, 32))
     x = np.zeros((1, 32, 32, 3), np.int8)
     theirs = litert.intermediates(export(weights), x)
     for name, shape in shapes(build(Spec(0.5)), 32, 32).items():
@@ -44,12 +43,12 @@ def test_int8_tensors_have_the_stored_scales_and_our_shapes():
     )
 
 
-@pytest.mark.parametrize("make", [random_weights, random_int8])
+@pytest.mark.parametrize("make", [random_weights, random_int8_weights])
 def test_the_same_weights_give_the_same_bytes(make):
     assert export(make(), 32) == export(make(), 32) != export(make(), 48)
 
 
-@pytest.mark.parametrize("make", [random_weights, random_int8])
+@pytest.mark.parametrize("make", [random_weights, random_int8_weights])
 def test_the_default_resolver_takes_it_too(make):
     """What a user runs; in int8 it is allowed to differ a little."""
     weights = make(Spec(0.5))

@@ -2,23 +2,23 @@
 
 import json
 import time
+from dataclasses import replace
 
 import litert
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from random_int8 import random_int8
-from random_weights import random_weights
+from random_weights import random_int8_weights, random_weights
 from refusal import refused, refused_or_fine
 
-from mmnet_np import tflite_export
-from mmnet_np.graph import Filtered, build
+from mmnet_np import tflite_export, tflite_import
 from mmnet_np.model import Matting
 from mmnet_np.spec import VARIANTS, Spec
 from mmnet_np.tflite_export import export
 from mmnet_np.tflite_import import load
 from mmnet_np.weights import store
+from mmnet_np.weights.tflite_reader import read_model
 
 IMAGE = np.random.default_rng(0).random((1, 32, 32, 3), dtype=np.float32)
 
@@ -49,13 +49,13 @@ def test_float32_runs_with_the_same_bits(write):
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_int8_comes_back_number_for_number(write, variant):
-    given = random_int8(Spec(0.5, 128, variant))
+    given = random_int8_weights(Spec(0.5, 128, variant))
     found = load(write(export(given, 32)))
     assert found.dtype == "int8"
     assert store.digest(found.tensors, found.spec) == store.digest(given.tensors, given.spec)
 
 
-@pytest.mark.parametrize("make", [random_weights, random_int8])
+@pytest.mark.parametrize("make", [random_weights, random_int8_weights])
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("width", [0.5, 0.75, 1.0, 1.4])
 def test_without_metadata_it_is_found_out(write, monkeypatch, make, variant, width):
@@ -150,52 +150,80 @@ def test_another_option_or_wire_is_named(write, monkeypatch, kind, change, words
         load(write(data))
 
 
-def altered(leaf, value):
-    """Int8 weights with one tensor of the first linear layer changed."""
-    given = random_int8()
-    name = f"MMNet/enc_block0/merge/pointwise_conv/{leaf}"
-    given.tensors[name] = value(given.tensors[name])
-    return given
+def altered(name, **changes):
+    """A reader of models that takes one tensor for another."""
+
+    def read(path):
+        model = read_model(path)
+        tensors = [
+            replace(
+                tensor, **{key: change(getattr(tensor, key)) for key, change in changes.items()}
+            )
+            if tensor.name == name
+            else tensor
+            for tensor in model.tensors
+        ]
+        return replace(model, tensors=tuple(tensors))
+
+    return read
+
+
+LINEAR = "enc_block0/merge/pointwise_conv"
 
 
 @pytest.mark.parametrize(
-    ("leaf", "value", "words"),
+    ("name", "changes", "words"),
     [
-        ("output_zero_point", lambda v: v + 500, "zero point"),
-        ("output_scale", lambda v: -v, "scale"),
-        ("output_scale", lambda v: v * np.inf, "scale"),
-        ("weights", lambda v: v.astype(np.float32), "filters of float32"),
-        ("biases", lambda v: v.astype(np.int8), "bias of int8"),
-        ("weights_scale", lambda v: v[:2], "scale for each"),
+        (LINEAR, {"zero_point": lambda v: v + 500}, "zero point"),
+        (LINEAR, {"zero_point": lambda v: v + 2**40}, "zero point"),
+        (LINEAR, {"zero_point": lambda v: v[:0]}, "one scale and zero point"),
+        (LINEAR, {"scale": lambda v: -v}, "output_scale"),
+        (LINEAR, {"scale": lambda v: v * np.inf}, "infinity"),
+        (LINEAR, {"scale": lambda v: v.repeat(2)}, "one scale and zero point"),
+        (LINEAR, {"dtype": lambda _: np.dtype("f4")}, "not int8"),
+        (f"MMNet/{LINEAR}/weights", {"scale": lambda v: v[:2]}, "scale for each"),
+        (f"MMNet/{LINEAR}/weights", {"scale": lambda v: v * np.nan}, "NaN"),
+        (f"MMNet/{LINEAR}/weights", {"zero_point": lambda v: v + 1}, "about zero"),
+        (f"MMNet/{LINEAR}/weights", {"axis": lambda _: 3}, "another axis"),
+        (f"MMNet/{LINEAR}/weights", {"values": lambda v: np.full_like(v, -128)}, "-128"),
+        (f"MMNet/{LINEAR}/weights", {"dtype": lambda _: np.dtype("f4")}, "filters of float32"),
+        (f"MMNet/{LINEAR}/weights", {"values": lambda _: None}, "not fixed"),
+        (f"MMNet/{LINEAR}/biases", {"dtype": lambda _: np.dtype("i1")}, "bias of int8"),
+        (f"MMNet/{LINEAR}/biases", {"values": lambda v: np.full_like(v, 2**31 - 1)}, "sums"),
+        ("input", {"scale": lambda v: v * 2}, "scale"),
+        ("input", {"dtype": lambda _: np.dtype("i4")}, "int32"),
+        ("dec_block0/resize0", {"scale": lambda v: v * 2}, "scale"),
+        ("final_block/softmax", {"zero_point": lambda v: v + 1}, "zero point"),
     ],
 )
-def test_int8_that_is_quantized_otherwise(write, leaf, value, words):
-    with refused("enc_block0/merge/pointwise_conv", words):
-        load(write(export(altered(leaf, value), 32)))
+def test_int8_that_is_quantized_otherwise(write, monkeypatch, name, changes, words):
+    path = write(export(random_int8_weights(), 32))
+    monkeypatch.setattr(tflite_import, "read_model", altered(name, **changes))
+    with refused(LINEAR if LINEAR in name else name, words):
+        load(path)
 
 
-def test_a_resize_or_concat_with_a_scale_of_its_own(write, monkeypatch):
-    """The concat's inputs would have to be moved; TensorFlow Lite refuses such a model too."""
-    given = random_int8()
-    first = "MMNet/enc_block0/branch1/depthwise_conv_dilation/output_scale"
-    given.tensors[first] = given.tensors[first] * np.float32(1.5)
+def test_a_concat_of_unlike_scales(write, monkeypatch):
+    """TensorFlow Lite refuses such a model; we write a move to the concat's scale."""
+    given = random_int8_weights()
+    given.tensors["MMNet/enc_block0/branch1/depthwise_conv_dilation/output_scale"] *= 2
+    assert load(write(export(given, 32))).tensors.keys() == given.tensors.keys()
     monkeypatch.setattr(tflite_export._Tape, "_alike", lambda self, layer, sources: sources)
     with refused("enc_block0/concat", "scale"):
         load(write(export(given, 32)))
 
 
-def test_one_scale_for_all_filters_is_broadcast(write):
-    given = random_int8()
-    layer = next(layer for layer in build(Spec(0.5)) if isinstance(layer, Filtered))
-    scale = given.tensors[layer.variable("weights_scale")]
-    given.tensors[layer.variable("weights_scale")] = scale[:1]
-    found = load(write(export(given, 32))).tensors[layer.variable("weights_scale")]
-    assert found.tolist() == [scale[0]] * len(scale)
+def test_one_scale_for_all_filters_is_broadcast(write, monkeypatch):
+    name = f"MMNet/{LINEAR}/weights"
+    path = write(export(random_int8_weights(), 32))
+    monkeypatch.setattr(tflite_import, "read_model", altered(name, scale=lambda v: v[:1]))
+    scale = load(path).tensors[f"MMNet/{LINEAR}/weights_scale"]
+    assert scale.shape == (8,) and len(set(scale.tolist())) == 1
 
 
 @pytest.fixture(scope="module")
 def files():
-    return [export(make(Spec(0.1)), 16) for make in (random_weights, random_int8)]
+    return [export(make(Spec(0.1)), 16) for make in (random_weights, random_int8_weights)]
 
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -2,8 +2,7 @@
 
 import numpy as np
 import pytest
-from random_int8 import random_int8
-from random_weights import random_weights
+from random_weights import random_int8_weights, random_weights
 
 from mmnet_np.model import Matting
 from mmnet_np.spec import Spec
@@ -11,7 +10,7 @@ from mmnet_np.tools import convert, export_tflite
 from mmnet_np.weights import store
 
 
-@pytest.fixture(params=[random_weights, random_int8], ids=["float32", "int8"])
+@pytest.fixture(params=[random_weights, random_int8_weights], ids=["float32", "int8"])
 def weights(request, tmp_path):
     """A weights file, and what is in it."""
     given = request.param(Spec(0.5, 128))
