@@ -43,7 +43,7 @@ AXES = (3, 0, 1, 2)
 """Ours to theirs: [kh, kw, in, out] to [out, kh, kw, in], [kh, kw, C, 1] to [1, kh, kw, C]."""
 
 
-def export(stored: store.Weights, size: int | None = None) -> bytes:
+def export(stored: store.Weights, size: int | None = None, *, apart: bool = False) -> bytes:
     """Return a ``.tflite`` file of a network with its weights.
 
     Parameters
@@ -52,13 +52,16 @@ def export(stored: store.Weights, size: int | None = None) -> bytes:
         Float32 or int8.
     size : int, optional
         Side of the model's input; the weights' own by default.
+    apart : bool
+        Give each layer inputs of its own, in graph order, in place of other layers' outputs, and
+        give out every layer. So each can be fed with what it would never see in the network.
 
     Returns
     -------
     bytes
         Input (1, size, size, 3), float32 in [0, 1] or int8 at scale 1/255 and zero point -128;
         output (1, size, size, 2), softmax, float32 or int8 at scale 1/256 and zero point -128. The
-        same for the same weights.
+        same bytes for the same weights.
 
     Raises
     ------
@@ -72,13 +75,14 @@ def export(stored: store.Weights, size: int | None = None) -> bytes:
     tape = _Tape(graph, spec, stored, size or spec.size)
     made: dict[str, int] = {}
     for layer in graph:
-        if isinstance(layer, Input):
+        if not isinstance(layer, Input):
+            sources = [tape.input(n) if apart else made[n] for n in layer.inputs]
+            made[layer.name] = tape.add(layer, sources)
+        elif not apart:
             made[layer.name] = tape.input(layer.name)
-        else:
-            made[layer.name] = tape.add(layer, [made[name] for name in layer.inputs])
     about = {name: getattr(stored, name) for name in ABOUT}
     return tape.model.build(
-        [made[graph.output]],
+        list(made.values()) if apart else [made[graph.output]],
         description=f"{stored.name}, {stored.dtype}; {stored.licence}",
         metadata={
             "min_runtime_version": MIN_RUNTIME.encode().ljust(16, b"\0"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,9 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = ["Difference", "Tally", "compare"]
-
-FLOAT32_TOLERANCE = 1e-4
-"""Of float32, relative to 1 + |expected|, for a whole network; int8 has none."""
 
 
 @dataclass(frozen=True)
@@ -24,17 +22,17 @@ class Difference:
         Which input was fed, or which integers were looked at.
     position : tuple of int
         Index into the array: row, column and channel of an activation.
-    expected, found : int or float
+    expected, found : int, float or str
     """
 
     where: str
     position: tuple[int, ...]
-    expected: float
-    found: float
+    expected: float | str
+    found: float | str
 
     def __str__(self) -> str:
-        at = ", ".join(map(str, self.position))
-        return f"{self.where} [{at}]: {self.found:g} for {self.expected:g}"
+        at = f" [{', '.join(map(str, self.position))}]" if self.position else ""
+        return f"{self.where}{at}: {self.found} for {self.expected}"
 
 
 @dataclass
@@ -61,26 +59,34 @@ class Tally:
             self.first = other.first
 
     def as_dict(self) -> dict[str, Any]:
-        """Return what JSON can hold."""
+        """Return what JSON can hold, which knows no infinity."""
         first = self.first and {**vars(self.first), "position": list(self.first.position)}
-        return {**vars(self), "first": first}
+        largest = self.largest if math.isfinite(self.largest) else None
+        return {**vars(self), "largest": largest, "first": first}
 
 
-def compare(where: str, expected: NDArray, found: NDArray) -> Tally:
-    """Compare a result to the expected one: int8 and int32 exactly, float32 within a tolerance.
+def compare(where: str, expected: NDArray, found: NDArray, tolerance: float = 0.0) -> Tally:
+    """Compare a result to the expected one.
 
-    Of activations (1, h, w, C) the position is given without the leading 0. Another shape or dtype
-    is a mismatch of every value.
+    Parameters
+    ----------
+    where : str
+    expected, found : arrays
+        Of another shape or dtype, all values differ.
+    tolerance : float
+        What |expected - found| / (1 + |expected|) may be.
+
+    Returns
+    -------
+    Tally
+        The position in it is that in an activation (1, h, w, C) without the leading 0.
     """
     if expected.shape != found.shape or expected.dtype != found.dtype:
-        first = Difference(f"{where}, shape or dtype", (), expected.ndim, found.ndim)
-        return Tally(expected.size, expected.size, np.inf, first)
+        kinds = [f"{array.dtype.name} {array.shape}" for array in (expected, found)]
+        return Tally(expected.size, expected.size, math.inf, Difference(where, (), *kinds))
     wide = np.float64 if expected.dtype.kind == "f" else np.int64
     difference = np.abs(expected.astype(wide) - found.astype(wide))
-    if expected.dtype.kind == "f":
-        wrong = ~(difference <= FLOAT32_TOLERANCE * (1 + np.abs(expected)))
-    else:
-        wrong = difference != 0
+    wrong = ~(difference <= tolerance * (1 + np.abs(expected.astype(wide))))  # NaN is wrong
     tally = Tally(expected.size, int(wrong.sum()), float(difference.max(initial=0)))
     if tally.mismatches:
         at = tuple(map(int, np.argwhere(wrong)[0]))
