@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from numpy.typing import NDArray
 
-from mmnet_np.dtypes import Float32, Int8
 from mmnet_np.graph import Graph
 
 from .compare import Tally, compare
-from .engines import Computer, Ours, Outputs
-from .probes import probes
+from .engines import Computer, Feeds, Ours, Outputs
 
 __all__ = ["Comparison", "check_held", "check_integers", "check_network", "check_outputs"]
 
@@ -87,24 +85,34 @@ def check_outputs(into: Comparison, where: str, expected: Outputs, found: Output
 
 
 def check_network(
-    into: Comparison,
     reference: Computer,
-    other: Computer,
+    others: Sequence[tuple[Computer, Comparison]],
     inputs: Mapping[str, NDArray],
-    parameters: Float32 | Int8,
+    probes: Iterable[tuple[str, int, Feeds]],
 ) -> None:
-    """Compare two implementations on inputs of the network and on probes of each layer."""
+    """Compare implementations on inputs of the network and on probes of each layer.
+
+    Parameters
+    ----------
+    reference : Computer
+    others : sequence of (Computer, Comparison)
+        Each with where its findings go.
+    inputs : mapping
+        Name to an input of the whole network.
+    probes : iterable
+        From `mmnet_np.verification.probes.probes`.
+    """
     for where, x in inputs.items():
-        check_outputs(into, where, reference.whole(x), other.whole(x))
-    for where, size, feeds in probes(into.graph, parameters):
-        found = other.apart(feeds, size)
-        if not found:
-            continue
+        expected = reference.whole(x)
+        for other, into in others:
+            check_outputs(into, where, expected, other.whole(x))
+    for where, size, feeds in probes:
         expected = reference.apart(feeds, size)
-        for name in found:
-            tally = compare(f"fed {where}", expected[name], found[name], into.tolerance)
-            tally.culprit = tally.mismatches > 0
-            into.layers[name].add(tally)
+        for other, into in others:
+            for name, found in other.apart(feeds, size).items():
+                tally = compare(f"fed {where}", expected[name], found, into.tolerance)
+                tally.culprit = tally.mismatches > 0
+                into.layers[name].add(tally)
 
 
 def check_integers(into: Comparison, expected: Integers, found: Integers) -> None:

@@ -22,7 +22,7 @@ from mmnet_np.tflite_export import export
 from mmnet_np.threads import Bands
 from mmnet_np.weights import store
 
-__all__ = ["Computer", "LiteRT", "Ours", "has_litert"]
+__all__ = ["Computer", "Feeds", "LiteRT", "Ours", "Outputs", "has_litert"]
 
 Feeds = Mapping[str, Sequence[NDArray]]
 """Layer name to what the layer reads, (1, h, w, C) arrays."""
@@ -124,12 +124,12 @@ class LiteRT:
     ) -> None:
         self.name = name
         self._stored, self._model, self._tensors = stored, model, tensors
-        spec = Spec.from_dict(stored.spec)
-        self._graph = build(spec)
+        self._graph = build(Spec.from_dict(stored.spec))
+        self._interpreters: dict[tuple[int, bool], Any] = {}
 
     def whole(self, x: NDArray) -> Outputs:
         """Run the network."""
-        interpreter = _interpreter(self._model or export(self._stored, x.shape[1]))
+        interpreter = self._interpreter(x.shape[1], apart=False)
         _invoke(interpreter, [x])
         numbers = self._tensors or {
             detail["name"]: detail["index"] for detail in interpreter.get_tensor_details()
@@ -146,7 +146,7 @@ class LiteRT:
         for layer in layers:
             zeros = [np.zeros((1, *shape[name]), dtype) for name in layer.inputs]
             inputs += feeds.get(layer.name, zeros)
-        interpreter = _interpreter(export(self._stored, size, apart=True))
+        interpreter = self._interpreter(size, apart=True)
         _invoke(interpreter, inputs)
         outputs = interpreter.get_output_details()
         return {
@@ -155,24 +155,33 @@ class LiteRT:
             if layer.name in feeds
         }
 
+    def _interpreter(self, size: int, apart: bool) -> Any:
+        """Return an interpreter of our model of this input size, or of the one that was given."""
+        key = size, apart
+        if key not in self._interpreters:
+            model = self._model or export(self._stored, size, apart=apart)
+            self._interpreters[key] = _interpreter_of(model)
+        return self._interpreters[key]
 
-def _interpreter(model: bytes) -> Any:
+
+def _interpreter_of(model: bytes) -> Any:
     try:
         from ai_edge_litert.interpreter import Interpreter, OpResolverType
     except ImportError:
         raise OptionError(
             "TensorFlow Lite is not installed: pip install 'mmnet-np[tflite]'"
         ) from None
-    return Interpreter(
+    interpreter = Interpreter(
         model_content=model,
         num_threads=1,
         experimental_op_resolver_type=OpResolverType.BUILTIN_REF,
         experimental_preserve_all_tensors=True,
     )
+    interpreter.allocate_tensors()
+    return interpreter
 
 
 def _invoke(interpreter: Any, inputs: Sequence[NDArray]) -> None:
-    interpreter.allocate_tensors()
     for detail, array in zip(interpreter.get_input_details(), inputs, strict=True):
         interpreter.set_tensor(detail["index"], array)
     interpreter.invoke()

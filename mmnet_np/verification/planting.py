@@ -11,12 +11,14 @@ a purpose and set into an image at positions that share no input value:
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
 from mmnet_np.graph import Depthwise, Filtered
 from mmnet_np.kernels.fixed_point import mbqm, srdhm, wrap32
-from mmnet_np.kernels.padding import same_padding
+from mmnet_np.kernels.padding import same_output, same_padding
 from mmnet_np.quantized import ConvolutionIntegers
 
 from .inputs import noise
@@ -24,6 +26,7 @@ from .inputs import noise
 __all__ = ["extremes", "is_tie", "ties"]
 
 CANDIDATES = 4096
+"""Random patches that ties are picked from; a quarter of it where sums are of nine taps only."""
 
 Int8 = NDArray[np.int8]
 
@@ -43,15 +46,16 @@ def extremes(layer: Filtered, integers: ConvolutionIntegers, image: Int8) -> Int
 def ties(layer: Filtered, integers: ConvolutionIntegers, image: Int8) -> Int8 | None:
     """Return ``image`` (1, H, W, C) with patches whose outputs are ties, None where none fits."""
     k, channels = layer.kernel_size, layer.in_channels
-    patches = noise((CANDIDATES, k, k, channels), layer.name)
+    count = CANDIDATES // 4 if isinstance(layer, Depthwise) else CANDIDATES
+    patches = noise((count, k, k, channels), layer.name)
     tie = is_tie(integers, _sums(layer, integers, patches))  # (N, O)
     if isinstance(layer, Depthwise):  # each channel picks for itself
         order = np.argsort(~tie, axis=0, kind="stable")
-        count = max(1, int(tie.sum(axis=0).max()))
-        patches = np.take_along_axis(patches, order[:count, np.newaxis, np.newaxis], axis=0)
+        most = max(1, int(tie.sum(axis=0).max()))
+        patches = np.take_along_axis(patches, order[:most, np.newaxis, np.newaxis], axis=0)
     else:
         # Round robin over the channels: the first tie of each, then the second of each, ...
-        rank = np.where(tie, np.cumsum(tie, axis=0), CANDIDATES)
+        rank = np.cumsum(tie, axis=0)
         rows, columns = np.nonzero(tie)
         first = np.argsort(rank[rows, columns], kind="stable")
         chosen = list(dict.fromkeys(rows[first].tolist())) or [0]
@@ -86,24 +90,27 @@ def _sums(layer: Filtered, integers: ConvolutionIntegers, patches: Int8) -> NDAr
 
 def _planted(layer: Filtered, patches: Int8, image: Int8) -> Int8 | None:
     """Set patches into an image, over and over as long as there is room."""
-    rows, columns = (_taps(layer, size) for size in image.shape[1:3])
-    if not (rows and columns):
+    geometry = layer.kernel_size, layer.stride, layer.dilation
+    rows, columns = (_taps(*geometry, size) for size in image.shape[1:3])
+    if not (len(rows) and len(columns)):
         return None
+    which = np.arange(len(rows) * len(columns)).reshape(len(rows), len(columns)) % len(patches)
     planted = image.copy()
-    for number, (y, x) in enumerate((y, x) for y in rows for x in columns):
-        planted[0, y[:, np.newaxis], x] = patches[number % len(patches)]
+    # (P, 1, k, 1) and (1, Q, 1, k): a patch for each of P by Q positions
+    planted[0, rows[:, np.newaxis, :, np.newaxis], columns[:, np.newaxis]] = patches[which]
     return planted
 
 
-def _taps(layer: Filtered, size: int) -> list[NDArray[np.intp]]:
-    """Return, along one axis, what outputs read that lie inside and share nothing."""
-    (out, *_) = layer.output_shape((size, size, layer.in_channels))
-    before = same_padding(size, out, layer.kernel_size, layer.stride, layer.dilation)
+@lru_cache(maxsize=64)
+def _taps(kernel_size: int, stride: int, dilation: int, size: int) -> NDArray[np.intp]:
+    """Return, along one axis, what outputs read that lie inside and share nothing: (P, k)."""
+    out = same_output(size, stride)
+    before = same_padding(size, out, kernel_size, stride, dilation)
     taken: set[int] = set()
     found = []
     for position in range(out):
-        taps = position * layer.stride - before + np.arange(layer.kernel_size) * layer.dilation
-        if taps[0] >= 0 and taps[-1] < size and taken.isdisjoint(taps.tolist()):
-            taken.update(taps.tolist())
+        taps = range(position * stride - before, size, dilation)[:kernel_size]
+        if taps and taps[0] >= 0 and len(taps) == kernel_size and taken.isdisjoint(taps):
+            taken.update(taps)
             found.append(taps)
-    return found
+    return np.array(found, np.intp).reshape(-1, kernel_size)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from mmnet_np.dtypes import Float32, Int8
 from mmnet_np.graph import Filtered, Graph, Input, Softmax, shapes
 
+from .engines import Feeds
 from .inputs import PATTERNS, noise
 from .planting import extremes, ties
 
@@ -20,8 +21,6 @@ SIZE = 128
 
 FLOAT32_STEP = np.float32(6 / 255)
 """What a step of int8 is worth in float32: ReLU6's range."""
-
-Feeds = Mapping[str, Sequence[NDArray]]
 
 
 def probes(graph: Graph, parameters: Float32 | Int8) -> Iterator[tuple[str, int, Feeds]]:

@@ -27,14 +27,15 @@ from mmnet_np.weights.tflite_reader import is_tflite, read_model
 from .check import Comparison, check_held, check_integers, check_network, check_outputs
 from .digests import check_digests, model_digests, read_digests
 from .dump import layer_parameters, read_dump, write_dump
-from .engines import LiteRT, Ours, has_litert
+from .engines import Computer, LiteRT, Ours, has_litert
 from .exact import expected_integers
 from .inputs import network_inputs, photo
+from .probes import probes
 
 __all__ = ["Subject"]
 
 FLOAT32_TOLERANCE = 1e-4
-"""Of float32, relative to 1 + |value|, over a whole network: sums in another order round otherwise."""
+"""Of float32, relative to 1 + |value|, over a whole network: another order rounds otherwise."""
 
 Inputs = dict[str, NDArray]
 
@@ -91,15 +92,17 @@ class Subject:
             expected = expected_integers(self.graph, self.stored.tensors, self.arithmetic.network)
             check_held(held, expected, self.backends)
             found.append(held)
-        others: list[Any] = list(self.backends[1:])
+        others: list[Computer] = list(self.backends[1:])
         if has_litert() and self.rounding == "double":
             others.append(LiteRT("TensorFlow Lite's reference kernels", self.stored))
-        inputs = self.inputs(self.spec.size)
-        for other in others:
-            comparison = self._comparison(f"numpy with {other.name}")
-            check_network(comparison, self.backends[0], other, inputs, self.arithmetic)
-            found.append(comparison)
-        return found
+        pairs = [(other, self._comparison(f"numpy with {other.name}")) for other in others]
+        check_network(
+            self.backends[0],
+            pairs,
+            self.inputs(self.spec.size),
+            probes(self.graph, self.arithmetic),
+        )
+        return found + [comparison for _, comparison in pairs]
 
     def _comparison(self, against: str) -> Comparison:
         exact = isinstance(self.arithmetic, Int8)
