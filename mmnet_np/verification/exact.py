@@ -118,10 +118,10 @@ def plausible_table(table: NDArray[np.int8], scale: float) -> NDArray[np.int8]:
     """
     q = np.arange(-128, 128)
     difference = q[:, np.newaxis] - q
-    usual = np.empty(table.shape, np.int64)
-    for d in range(-255, 256):  # of each diagonal the value that most entries have
-        on = difference == d
-        usual[on] = np.bincount(table[on].astype(np.int64) + 128).argmax() - 128
+    # Of each diagonal the value that most entries have.
+    diagonal, value = difference + 255, table.astype(np.int64) + 128
+    counts = np.bincount((diagonal * 256 + value).reshape(-1), minlength=511 * 256)
+    usual = counts.reshape(511, 256).argmax(axis=1)[diagonal] - 128
     with np.errstate(over="ignore"):
         real = 256 / (1 + np.exp(difference * float(scale))) - 128
     low, high = np.ceil(real - 1), np.floor(np.minimum(real, 127) + 1)
