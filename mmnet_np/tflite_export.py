@@ -43,15 +43,17 @@ AXES = (3, 0, 1, 2)
 """Ours to theirs: [kh, kw, in, out] to [out, kh, kw, in], [kh, kw, C, 1] to [1, kh, kw, C]."""
 
 
-def export(stored: store.Weights, size: int | None = None, *, apart: bool = False) -> bytes:
+def export(
+    stored: store.Weights, size: int | tuple[int, int] | None = None, *, apart: bool = False
+) -> bytes:
     """Return a ``.tflite`` file of a network with its weights.
 
     Parameters
     ----------
     stored : store.Weights
         Float32 or int8.
-    size : int, optional
-        Side of the model's input; the weights' own by default.
+    size : int or (int, int), optional
+        Side of the model's input, or height and width; the weights' own by default.
     apart : bool
         Give each layer inputs of its own, in graph order, in place of other layers' outputs, and
         give out every layer. So each can be fed with what it would never see in the network.
@@ -59,8 +61,8 @@ def export(stored: store.Weights, size: int | None = None, *, apart: bool = Fals
     Returns
     -------
     bytes
-        Input (1, size, size, 3), float32 in [0, 1] or int8 at scale 1/255 and zero point -128;
-        output (1, size, size, 2), softmax, float32 or int8 at scale 1/256 and zero point -128. The
+        Input (1, h, w, 3), float32 in [0, 1] or int8 at scale 1/255 and zero point -128;
+        output (1, h, w, 2), softmax, float32 or int8 at scale 1/256 and zero point -128. The
         same bytes for the same weights.
 
     Raises
@@ -72,7 +74,8 @@ def export(stored: store.Weights, size: int | None = None, *, apart: bool = Fals
     """
     spec = Spec.from_dict(stored.spec)
     graph = build(spec)
-    tape = _Tape(graph, spec, stored, size or spec.size)
+    side = size or spec.size
+    tape = _Tape(graph, spec, stored, *((side, side) if isinstance(side, int) else side))
     made: dict[str, int] = {}
     for layer in graph:
         if not isinstance(layer, Input):
@@ -94,9 +97,11 @@ def export(stored: store.Weights, size: int | None = None, *, apart: bool = Fals
 class _Tape:
     """Layers of one network, added to a model."""
 
-    def __init__(self, graph: Graph, spec: Spec, stored: store.Weights, size: int) -> None:
+    def __init__(
+        self, graph: Graph, spec: Spec, stored: store.Weights, height: int, width: int
+    ) -> None:
         self.model = Model()
-        self._shapes = shapes(graph, size, size)
+        self._shapes = shapes(graph, height, width)
         self._arithmetic = DTYPES[stored.dtype](graph, spec, stored, "double")
         self._scales: dict[str, Quantization] = {}  # none in float32
         if isinstance(self._arithmetic, Int8):

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from random_weights import random_int8_tensors
+from random_weights import random_int8_tensors, random_int8_weights
 
 from mmnet_np.backends_int8 import NumbaInt8Backend, NumpyInt8Backend
 from mmnet_np.engine import Engine
@@ -10,6 +10,7 @@ from mmnet_np.graph import Concat, build
 from mmnet_np.kernels import jit
 from mmnet_np.quantized import QuantizedNetwork
 from mmnet_np.spec import VARIANTS, Spec
+from mmnet_np.tflite_export import export
 from mmnet_np.threads import Bands
 
 needs_numba = pytest.mark.skipif(not jit.has_numba(), reason="Numba is not installed")
@@ -23,7 +24,7 @@ def engine_of(spec, backend, rounding="double", seed=0):
 
 def run(engine, x):
     """Every layer's output for one image."""
-    found = {}
+    found = {"input": x[np.newaxis]}
     with engine.workspace(*x.shape[:2]) as workspace:
         workspace.input[0] = x
         workspace.run(lambda name, value: found.setdefault(name, value.copy()))
@@ -51,6 +52,20 @@ def test_numpy_and_numba_with_any_threads_agree_to_the_bit(variant, width, heigh
     assert all(value.dtype == np.int8 for value in expected.values())
     for threads in (1, 2, 3):
         assert not mismatches(run(engine_of(spec, NumbaInt8Backend(Bands(threads))), x), expected)
+
+
+@pytest.mark.parametrize("name", ["numpy", pytest.param("numba", marks=needs_numba)])
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize(("width", "height", "breadth"), [(0.75, 80, 48), (1.4, 32, 32)])
+def test_every_layer_against_tensorflow_lite(name, variant, width, height, breadth):
+    litert = pytest.importorskip("litert", reason="ai-edge-litert is not installed")
+    spec = Spec(width, variant=variant)
+    x = noise(height, breadth)
+    model = export(random_int8_weights(spec), (height, breadth))
+    theirs = litert.intermediates(model, x[np.newaxis])
+    expected = {layer.name: theirs[layer.name] for layer in build(spec)}
+    backend = NumpyInt8Backend() if name == "numpy" else NumbaInt8Backend(Bands(1))
+    assert not mismatches(run(engine_of(spec, backend), x), expected)
 
 
 @needs_numba

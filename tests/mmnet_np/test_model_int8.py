@@ -4,7 +4,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from random_weights import random_int8_weights, random_weights
+from random_weights import random_weights
 
 import mmnet_np
 from mmnet_np.errors import ImageError, OptionError, WeightsError
@@ -19,31 +19,24 @@ BACKENDS = ["numpy", pytest.param("numba", marks=needs_numba)]
 
 
 @pytest.fixture(scope="module")
-def file(tmp_path_factory):
-    path = tmp_path_factory.mktemp("weights") / "random-int8.h5"
-    store.save(path, random_int8_weights(Spec(0.5)))
-    return path
-
-
-@pytest.fixture(scope="module")
-def model(file):
-    return mmnet_np.load(file, backend="numpy")
+def model(int8_weights_file):
+    return mmnet_np.load(int8_weights_file, backend="numpy")
 
 
 def photo(height, width, seed=0):
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
-def test_says_what_was_loaded(file, model):
+def test_says_what_was_loaded(int8_weights_file, model):
     assert (model.name, model.dtype, model.rounding) == ("random-0.50-256-int8", "int8", "double")
     assert repr(model) == "<Matting random-0.50-256-int8: width 0.5, size 256, int8, numpy>"
-    assert mmnet_np.load(file, dtype="int8").dtype == "int8"
-    assert mmnet_np.load(file, rounding="single").rounding == "single"
+    assert mmnet_np.load(int8_weights_file, dtype="int8").dtype == "int8"
+    assert mmnet_np.load(int8_weights_file, rounding="single").rounding == "single"
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_forward_takes_int8_and_gives_int8(file, model, backend):
-    model = mmnet_np.load(file, backend=backend)
+def test_forward_takes_int8_and_gives_int8(int8_weights_file, model, backend):
+    model = mmnet_np.load(int8_weights_file, backend=backend)
     x = np.random.default_rng(0).integers(-128, 128, (3, 32, 48, 3)).astype(np.int8)
     alpha = model.forward(x)
     assert alpha.shape == (3, 32, 48)
@@ -54,18 +47,20 @@ def test_forward_takes_int8_and_gives_int8(file, model, backend):
 
 @needs_numba
 @pytest.mark.parametrize("rounding", ["double", "single"])
-def test_backends_and_threads_give_the_same_bits(file, rounding):
+def test_backends_and_threads_give_the_same_bits(int8_weights_file, rounding):
     x = np.random.default_rng(0).integers(-128, 128, (1, 96, 64, 3)).astype(np.int8)
-    expected = mmnet_np.load(file, backend="numpy", rounding=rounding).forward(x)
+    expected = mmnet_np.load(int8_weights_file, backend="numpy", rounding=rounding).forward(x)
     for threads in (1, 2, 3):
-        model = mmnet_np.load(file, backend="numba", threads=threads, rounding=rounding)
+        model = mmnet_np.load(
+            int8_weights_file, backend="numba", threads=threads, rounding=rounding
+        )
         assert (model.forward(x) == expected).all()
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_a_photo_of_the_networks_size_becomes_itself_minus_128(file, backend):
+def test_a_photo_of_the_networks_size_becomes_itself_minus_128(int8_weights_file, backend):
     """All 256 values of a channel, and what `predict` then makes of the network's alpha."""
-    model = mmnet_np.load(file, backend=backend, size=256)
+    model = mmnet_np.load(int8_weights_file, backend=backend, size=256)
     pixels = np.broadcast_to(np.arange(256, dtype=np.uint8)[None, :, None], (256, 256, 3))
     seen = []
     forward = model.forward
@@ -80,8 +75,8 @@ def test_a_photo_of_the_networks_size_becomes_itself_minus_128(file, backend):
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_any_other_photo_is_quantized_after_it_was_resized(file, backend):
-    model = mmnet_np.load(file, backend=backend, size=64)
+def test_any_other_photo_is_quantized_after_it_was_resized(int8_weights_file, backend):
+    model = mmnet_np.load(int8_weights_file, backend=backend, size=64)
     array = photo(100, 130)
     real = network_input(array, 64, 64)
     steps = (real / np.float32(1 / 255)).astype(np.float64)
@@ -151,13 +146,13 @@ def test_asking_for_what_is_not_there(model, weights_file, ask):
         getattr(mmnet_np.load(weights_file, backend="numpy"), ask)("input")
 
 
-def test_dtype_and_file_must_agree(file, weights_file):
+def test_dtype_and_file_must_agree(int8_weights_file, weights_file):
     assert mmnet_np.load(weights_file).dtype == "float32"
     assert mmnet_np.load(weights_file, dtype="float32").dtype == "float32"
     with pytest.raises(OptionError, match=r"dtype is 'int8', but .* holds float32 weights"):
         mmnet_np.load(weights_file, dtype="int8")
     with pytest.raises(OptionError, match=r"dtype is 'float32', but .* holds int8 weights"):
-        mmnet_np.load(file, dtype="float32")
+        mmnet_np.load(int8_weights_file, dtype="float32")
     with pytest.raises(OptionError, match=r"rounding is 'single'; .* is float32"):
         mmnet_np.load(weights_file, rounding="single")
 
@@ -200,8 +195,8 @@ def test_a_float_file_that_calls_itself_int8(tmp_path):
 
 
 @needs_numba
-def test_a_warm_forward_allocates_its_result_only(file):
-    model = mmnet_np.load(file, backend="numba", threads=1)
+def test_a_warm_forward_allocates_its_result_only(int8_weights_file):
+    model = mmnet_np.load(int8_weights_file, backend="numba", threads=1)
     x = np.zeros((1, 128, 128, 3), np.int8)
     model.forward(x)
     tracemalloc.start()

@@ -132,7 +132,8 @@ def test_padding_of_numba_with_the_zero_point_forgotten(subject):
 
 
 def test_padding_of_numpy_with_the_zero_point_forgotten(subject, monkeypatch):
-    right = backends_int8.depthwise_int8.reference
+    backend = subject.backends[0].engine.backend
+    right = backend.operations.depthwise
 
     def wrong(x, zero_point, weights, stage, stride, dilation, out, at):
         """Pad with 0 where the real 0 is the zero point; stride 1 only."""
@@ -146,7 +147,7 @@ def test_padding_of_numpy_with_the_zero_point_forgotten(subject, monkeypatch):
         out[..., at : at + weights.shape[2]] = whole[:, inner, inner]
         return None
 
-    monkeypatch.setattr(backends_int8.depthwise_int8, "reference", wrong)
+    monkeypatch.setattr(backend, "operations", backend.operations._replace(depthwise=wrong))
     expected = [
         layer.name for layer in subject.graph if isinstance(layer, Depthwise) and layer.stride == 1
     ]
