@@ -8,12 +8,11 @@ which MMNet it holds.
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mmnet_np.command import emit, guarded, printable
+from mmnet_np.command import emit, guarded, printable, spare
 from mmnet_np.spec import VARIANTS
 
 if TYPE_CHECKING:
@@ -108,8 +107,7 @@ def _convert(options: argparse.Namespace) -> int:
     from mmnet_np.weights import convert, store
 
     target = Path(options.target)
-    if os.path.lexists(target) and not options.overwrite:
-        raise MMNetError(f"{printable(target)} exists; give --overwrite to replace it")
+    spare(target, options.overwrite)
     given = _self_describing(options)
     known = Spec.from_dict(given.spec) if given else None
     size = options.size if options.size is not None else known.size if known else 256

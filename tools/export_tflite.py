@@ -7,10 +7,9 @@ of float32 or int8 weights, with built-in operators only. `mmnet_np.tools.conver
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 
-from mmnet_np.command import emit, guarded, printable
+from mmnet_np.command import emit, guarded, printable, spare
 
 __all__ = ["main"]
 
@@ -30,15 +29,13 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _export(options: argparse.Namespace) -> int:
-    from mmnet_np.errors import MMNetError
     from mmnet_np.model import find_weights
     from mmnet_np.tflite_export import export
     from mmnet_np.weights import store
     from mmnet_np.weights.atomic import replacing
 
     target = Path(options.target)
-    if os.path.lexists(target) and not options.overwrite:
-        raise MMNetError(f"{printable(target)} exists; give --overwrite to replace it")
+    spare(target, options.overwrite)
     stored = store.load(find_weights(options.weights))
     data = export(stored, options.size)
     with replacing(target) as temporary:

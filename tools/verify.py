@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmnet_np._version import __version__
-from mmnet_np.command import emit, guarded, printable
+from mmnet_np.command import emit, guarded, printable, spare
 
 if TYPE_CHECKING:
     from mmnet_np.verification.check import Comparison
@@ -30,18 +29,7 @@ COLUMNS = "{:<46} {:>13} {:>10} {:>8}  {}"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command.
-
-    Parameters
-    ----------
-    argv : sequence of str, optional
-        The arguments; those of the process by default.
-
-    Returns
-    -------
-    int
-        0 if nothing differs; 1 if something does or cannot be read, 2 for unusable options.
-    """
+    """Run the command; return its exit code, 0 only if nothing differs."""
     parser = _parser()
     args = parser.parse_args(argv)
     modes = [args.digest, args.golden, args.dump is not None, args.against is not None]
@@ -135,10 +123,7 @@ def _comparisons(subject: Subject, args: argparse.Namespace) -> list[Comparison]
 
 
 def _dump(subject: Subject, args: argparse.Namespace) -> int:
-    from mmnet_np.errors import MMNetError
-
-    if os.path.lexists(args.dump) and not args.overwrite:
-        raise MMNetError(f"{printable(args.dump)} exists; give --overwrite to replace it")
+    spare(args.dump, args.overwrite)
     size = subject.dump(args.dump)
     emit(f"{printable(args.dump)}: {printable(subject.stored.name)}, {size:,} bytes")
     return 0

@@ -18,7 +18,8 @@ from mmnet_np.images import open_photo
 from mmnet_np.kernels import jit
 from mmnet_np.preprocess import network_input
 from mmnet_np.spec import Spec, check_size
-from mmnet_np.tflite_import import load, match
+from mmnet_np.tflite_import import load
+from mmnet_np.tflite_match import match
 from mmnet_np.weights import store
 from mmnet_np.weights.errors import WeightsError
 from mmnet_np.weights.files import naming, read_regular, shown
