@@ -225,8 +225,9 @@ class Matting:
             image.shape[:2] if isinstance(image, np.ndarray) else (image.height, image.width)
         )
         prepared = network_input(image, self.size, self.size)[np.newaxis]
-        x = self._arithmetic.from_photo(prepared, self._engine.backend)
-        small = self._arithmetic.to_alpha(self.forward(x)[0])
+        backend = self._engine.backend
+        x = self._arithmetic.from_photo(prepared, backend)
+        small = self._arithmetic.to_alpha(self.forward(x)[0], backend)
         alpha: NDArray = np.empty((height, width), dtype)
         for first, rows in alpha_bands(small, height, width):
             if dtype is np.uint8:

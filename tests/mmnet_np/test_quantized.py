@@ -72,6 +72,21 @@ def test_integers_are_derived_in_the_contracts_order():
         assert (plain["lower"], plain["upper"]) == (lower, upper)
 
 
+@pytest.mark.parametrize(
+    ("weights_scale", "output_scale", "multiplier"),
+    [
+        (0.012400537729263306, 0.04507893696427345, 1186114250),  # s_in * (s_w / s_out): 1 more
+        (0.01879269629716873, 0.02405059151351452, 1684585311),  # s_in / s_out * s_w: 1 less
+    ],
+)
+def test_scales_whose_order_of_multiplication_can_be_told(weights_scale, output_scale, multiplier):
+    tensors = random_int8_tensors(Spec(0.5))
+    tensors[f"{CONV}/weights_scale"][:] = weights_scale
+    tensors[f"{CONV}/output_scale"][:] = output_scale
+    layer = QuantizedNetwork(GRAPH, tensors).plain("init_block/conv")
+    assert set(layer["multiplier"]) == {multiplier}
+
+
 def test_a_concat_requantizes_only_what_differs():
     spec = Spec(0.5, variant="no-refinement")
     network = QuantizedNetwork(build(spec), random_int8_tensors(spec))
