@@ -80,8 +80,9 @@ def load(
                 tensors |= variables(layer, operators[layer.name], model)
         if dtype == "int8":
             _check_scales(graph, tensors, operators, model)
+    suffix = "-int8" if dtype == "int8" else ""
     return store.Weights(
-        name=about.get("name", f"mmnet-{spec.width:.2f}-{spec.size}"),
+        name=about.get("name", f"mmnet-{spec.width:.2f}-{spec.size}{suffix}"),
         dtype=dtype,
         spec=spec.as_dict(),
         tensors=tensors,

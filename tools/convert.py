@@ -16,6 +16,7 @@ from mmnet_np.command import emit, guarded, printable, spare
 from mmnet_np.spec import VARIANTS
 
 if TYPE_CHECKING:
+    from mmnet_np.spec import Spec
     from mmnet_np.weights import store
 
 __all__ = ["identify", "main"]
@@ -102,7 +103,6 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _convert(options: argparse.Namespace) -> int:
-    from mmnet_np.errors import MMNetError
     from mmnet_np.spec import Spec
     from mmnet_np.weights import convert, store
 
@@ -114,27 +114,46 @@ def _convert(options: argparse.Namespace) -> int:
     width = options.width if options.width is not None else known.width if known else None
     variant = options.variant or (known.variant if known else None)
     Spec(1.0 if width is None else width, size)  # a wrong option is told before a file is read
-    tensors = given.tensors if given else convert.read(options.source)
-    dtype = given.dtype if given else "float32"
-    if dtype == "float32":
-        width, variant, found = identify(tensors, options.source, width, variant)
-    elif known and (width, variant) == (known.width, known.variant):
-        found = dict(tensors)
+    tensors: Mapping = given.tensors if given else convert.read(options.source)
+    if given and known and given.dtype == "int8":
+        _check_int8(given, known, width, variant)
+        spec = Spec(known.width, size, known.variant)
     else:
-        raise MMNetError(f"{printable(options.source)} is {known}; not what the options say")
+        width, variant, tensors = identify(tensors, options.source, width, variant)
+        spec = Spec(width, size, variant)
+    dtype = given.dtype if given else "float32"
+    name = f"mmnet-{spec.width:.2f}-{size}" + ("-int8" if dtype == "int8" else "")
+    if given and spec == known:
+        name = given.name
     source = {"converted_from": Path(options.source).name}
     weights = store.Weights(
-        name=options.name or (given.name if given else f"mmnet-{width:.2f}-{size}"),
+        name=options.name or name,
         dtype=dtype,
-        spec=Spec(width, size, variant).as_dict(),
-        tensors=found,
+        spec=spec.as_dict(),
+        tensors=tensors,
         provenance={**given.provenance, **source} if given else source,
         licence=options.licence or (given.licence if given else _UNKNOWN),
     )
     store.save(target, weights)
-    values = sum(array.size for array in found.values())
-    emit(f"{target}: {printable(weights.name)}, {variant}, {len(found)} tensors, {values:,} values")
+    values = sum(array.size for array in tensors.values())
+    emit(
+        f"{target}: {printable(weights.name)}, {spec.variant}, {len(tensors)} tensors, "
+        f"{values:,} values"
+    )
     return 0
+
+
+def _check_int8(
+    given: store.Weights, known: Spec, width: float | None, variant: str | None
+) -> None:
+    """Check that int8 weights are a whole network, and the one that the options say."""
+    from mmnet_np.errors import OptionError
+    from mmnet_np.graph import build
+    from mmnet_np.quantized import QuantizedNetwork
+
+    QuantizedNetwork(build(known), given.tensors, printable(given.name))
+    if (width, variant) != (known.width, known.variant):
+        raise OptionError(f"{printable(given.name)} has width {known.width:g}, {known.variant}")
 
 
 def _self_describing(options: argparse.Namespace) -> store.Weights | None:

@@ -147,7 +147,7 @@ MODEL: Fields = {
 }
 # fmt: on
 
-TYPES = {0: np.dtype("<f4"), 9: np.dtype("<i1"), 2: np.dtype("<i4")}
+TYPES: dict[int, np.dtype] = {0: np.dtype("<f4"), 9: np.dtype("<i1"), 2: np.dtype("<i4")}
 """Tensor types of the file and what they are in NumPy."""
 
 PADDING_SAME = 0

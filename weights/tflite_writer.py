@@ -208,7 +208,7 @@ class Model:
         name: str,
         options: dict[str, Any],
         inputs: Sequence[int],
-        dtype: DTypeLike = None,
+        dtype: DTypeLike | None = None,
         quantization: Quantization | None = None,
     ) -> int:
         """Append an operator; its output is like its first input unless told otherwise."""

@@ -33,7 +33,7 @@ def probes(graph: Graph, parameters: Float32 | Int8) -> Iterator[tuple[str, int,
     shape = shapes(graph, SIZE, SIZE)
     layers = [layer for layer in graph if not isinstance(layer, Input)]
     for name, make in PATTERNS.items():
-        feeds = {
+        feeds: dict[str, list[NDArray]] = {
             layer.name: [make((1, *shape[source]), source) for source in layer.inputs]
             for layer in layers
         }

@@ -63,7 +63,7 @@ def test_without_metadata_it_is_found_out(write, monkeypatch, make, variant, wid
     given = make(Spec(width, 256, variant))
     found = load(write(export(given, 48)))
     assert found.spec == Spec(width, 48, variant).as_dict()
-    assert found.name == f"mmnet-{width:.2f}-48"
+    assert found.name == f"mmnet-{width:.2f}-48" + ("-int8" if found.dtype == "int8" else "")
     assert found.licence.startswith("unknown")
 
 
