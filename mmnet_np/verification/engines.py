@@ -95,7 +95,7 @@ class Ours:
 def has_litert() -> bool:
     """Say whether TensorFlow Lite's interpreter is installed."""
     try:
-        from ai_edge_litert import interpreter  # noqa: F401
+        import ai_edge_litert.interpreter  # noqa: F401
     except ImportError:
         return False
     return True

@@ -9,6 +9,7 @@ from mmnet_np.graph import Depthwise
 from mmnet_np.kernels import jit
 from mmnet_np.kernels.output_stage import MULTIPLIER, SHIFT
 from mmnet_np.spec import Spec
+from mmnet_np.verification.probes import probes
 from mmnet_np.verification.subject import Subject
 
 pytestmark = pytest.mark.skipif(not jit.has_numba(), reason="Numba is not installed")
@@ -17,10 +18,18 @@ POINTWISE = "enc_block1/branch2/pointwise_conv"
 DEPTHWISE = "enc_block4/branch1/depthwise_conv_stride"
 
 
+@pytest.fixture(scope="module")
+def made():
+    """The probes of the network below, which take longer to make than to run."""
+    whole = Subject(random_int8_weights(Spec(0.5, 32)))
+    return list(probes(whole.graph, whole.arithmetic))
+
+
 @pytest.fixture
-def subject(monkeypatch):
+def subject(monkeypatch, made):
     # The faults below are between our backends and the file; LiteRT would only take time.
     monkeypatch.setattr(verification.subject, "has_litert", lambda: False)
+    monkeypatch.setattr(verification.subject, "probes", lambda *_: made)
     return Subject(random_int8_weights(Spec(0.5, 32)))
 
 
