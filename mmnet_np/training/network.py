@@ -7,7 +7,7 @@ gradients g that are alive, and little else.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeGuard
 
 import numpy as np
@@ -17,6 +17,7 @@ from mmnet_np.graph import (
     Concat,
     Convolution,
     Depthwise,
+    Dropout,
     Filtered,
     Graph,
     Input,
@@ -26,7 +27,7 @@ from mmnet_np.graph import (
     Softmax,
     shapes,
 )
-from mmnet_np.kernels import normalize, pointwise, resize, taps, training
+from mmnet_np.kernels import dropout, normalize, pointwise, resize, taps, training
 from mmnet_np.kernels.bands import BANDS
 from mmnet_np.kernels.batch_norm import EPSILON
 from mmnet_np.plan import homes, pack
@@ -95,6 +96,7 @@ class TrainingNetwork:
         self._sums = {name: np.zeros((BANDS, 2, channels[name])) for name in owners}
         self._scratch = np.zeros((BANDS, self._scratch_floats()), np.float32)
         self._inverse: dict[str, NDArray[np.float64]] = {}
+        self._draw: Sequence[int] = (0,)
         self._backward = self._plan_backward()
 
     @staticmethod
@@ -165,7 +167,7 @@ class TrainingNetwork:
     # -- forward ---------------------------------------------------------------------------------
 
     def forward(
-        self, images: NDArray[np.float32], decay: float = DECAY
+        self, images: NDArray[np.float32], decay: float = DECAY, draw: Sequence[int] = (0,)
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Run the network with batch statistics.
 
@@ -174,6 +176,8 @@ class TrainingNetwork:
         images : (N, S, S, 3) float32 array in [0, 1]
         decay : float
             Of the moving statistics: how much of them this batch leaves in place.
+        draw : sequence of int
+            Chooses the values that dropout, if there is any, sets to 0: seed and step.
 
         Returns
         -------
@@ -181,6 +185,7 @@ class TrainingNetwork:
         auxiliary : (N, S / 16, S / 16, 2) float32 array
         """
         self.z["input"][...] = images
+        self._draw = draw
         logits = []
         for layer in self._steps:
             if isinstance(layer, Concat):
@@ -222,6 +227,8 @@ class TrainingNetwork:
             rows = resize.coordinates(z.shape[1], out.shape[1])
             columns = resize.coordinates(z.shape[2], out.shape[2])
             self._share(training.resize_forward, z, norms, *rows, *columns, out, at)
+        elif isinstance(layer, Dropout):
+            self._share(dropout.dropout_forward, z, norms, *self._mask(layer), out)
         first = 0
         for one in group:
             if isinstance(one, Filtered):
@@ -413,6 +420,16 @@ class TrainingNetwork:
                 training.resize_backward, self.g[buffer], at, z, norms, repeated.reshape(-1),
                 y_taps, runs, g, int(complete), sums,
             )  # fmt: skip
+        elif isinstance(layer, Dropout):
+            self._share(
+                dropout.dropout_backward, self.g[buffer], z, norms, *self._mask(layer), g, sums
+            )
+
+    def _mask(self, layer: Dropout) -> tuple[np.uint64, np.float32, np.uint64]:
+        """Return what determines a layer's mask in this step (`kernels.dropout.mask`)."""
+        number = self._layers.index(layer)
+        key = np.random.SeedSequence([*self._draw, number]).generate_state(1, np.uint64)[0]
+        return np.uint64(round(layer.rate * 2**24)), np.float32(1 / (1 - layer.rate)), key
 
     def _flipped(self, layer: Filtered) -> NDArray[np.float32]:
         """Return the filters turned by 180 degrees, for the input gradient with stride 1."""

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import zipfile
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,9 @@ _LICENCE = (
     "and non-commercial use"
 )
 
+_LONG_PROVENANCE = 16_000
+"""Characters; a weights file takes twice as many."""
+
 _LEAST_BATCHES = 16
 """An epoch of few photos shows each more than once, so that it has about so many batches."""
 
@@ -49,12 +52,18 @@ class Settings:
     batch: int
     seed: int
     init: str | None = None
+    rate: float | None = None
+    dropout: float = 0.0
 
     def __post_init__(self) -> None:
         if self.recipe not in RECIPES:
             raise OptionError(f"there is no recipe {self.recipe!r}")
         if self.seed < 0:
             raise OptionError(f"seed is {self.seed}; it must be 0 or more")
+        if self.rate is not None and not 0 < self.rate <= 1:  # NaN is not
+            raise OptionError(f"the learning rate is {self.rate}; it must be above 0, at most 1")
+        if not 0 <= self.dropout < 1:
+            raise OptionError(f"dropout is {self.dropout}; it must be at least 0 and below 1")
         self.spec()
 
     def spec(self) -> Spec:
@@ -62,8 +71,9 @@ class Settings:
         return Spec(self.width, self.size, self.variant)
 
     def the_recipe(self) -> Recipe:
-        """Return the recipe by its name."""
-        return RECIPES[self.recipe]
+        """Return the recipe by its name, with another peak learning rate if one was given."""
+        recipe = RECIPES[self.recipe]
+        return recipe if self.rate is None else replace(recipe, peak=self.rate)
 
     def repeat(self, photos: int) -> int:
         """Return how often an epoch shows each photo."""
@@ -81,17 +91,43 @@ class Settings:
             raise ImageError(f"{printable(folder)}: training needs two photos or more")
         return [pair for k, pair in enumerate(train) if k % 10], train[::10]
 
+    def origin(self) -> dict[str, object]:
+        """Return name, digest and provenance of the weights that ``init`` names.
+
+        A provenance that is long already, after many runs one from another, is left out.
+        """
+        given = store.load(find_weights(self.init))
+        told = {"provenance": dict(given.provenance)}
+        return {
+            "name": given.name,
+            "digest": store.digest(given.tensors, given.spec),
+            **(told if len(json.dumps(told)) < _LONG_PROVENANCE else {}),
+        }
+
     def trainer(self, batches: int, threads: int | None) -> Trainer:
         """Make the trainer, from ``init`` if that was given."""
         trainer = Trainer(
             self.spec(), self.the_recipe(), batch=self.batch, steps=batches * self.epochs,
-            seed=self.seed, threads=threads,
+            seed=self.seed, threads=threads, dropout=self.dropout,
         )  # fmt: skip
         if self.init is not None:
             given = store.load(find_weights(self.init)).tensors
             # Weights for inference have no auxiliary head: that one starts fresh.
             trainer.start_from({**trainer.variables.tensors(), **given})
         return trainer
+
+
+def _leaf(path: str | None) -> str | None:
+    """Return a file's name without the folders it is in, which concern nobody else."""
+    return None if path is None else Path(path).name
+
+
+def _columns(history: list[Row]) -> dict[str, list[float]]:
+    """Return the log by columns: up to about 100 epochs of it, the last among them."""
+    every = -(-len(history) // 100) or 1
+    shown = history[::-every][::-1]
+    names = ("epoch", "loss", "mad", "gradient_error")
+    return {name: [float(f"{row[name]:.4g}") for row in shown] for name in names}
 
 
 class Run:
@@ -135,9 +171,10 @@ class Run:
             tensors=trainer.tensors(),
             provenance={
                 "trained_by": f"mmnet_np {__version__}",
-                "settings": asdict(settings),
+                "settings": asdict(settings) | {"init": _leaf(settings.init)},
                 "steps": trainer.done,
-                "validation": history[-1] if history else {},
+                "epochs": _columns(history),
+                **({"started_from": settings.origin()} if settings.init else {}),
             },
             licence=_LICENCE,
         )
