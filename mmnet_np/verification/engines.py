@@ -16,7 +16,6 @@ from mmnet_np.dtypes import Float32, Int8
 from mmnet_np.engine import Engine
 from mmnet_np.errors import OptionError
 from mmnet_np.graph import Filtered, Graph, Input, Softmax, build, shapes
-from mmnet_np.kernels import jit
 from mmnet_np.spec import Spec
 from mmnet_np.tflite_export import export
 from mmnet_np.threads import Bands
@@ -50,8 +49,6 @@ class Ours:
         self.name = name
         self.graph = graph
         self._network = parameters.network if isinstance(parameters, Int8) else None
-        if name == "numba":
-            jit.compile_all(parameters.kernels)
         self.engine = Engine(graph, parameters.parameters, parameters.backend(name, Bands(1)))
 
     def whole(self, x: NDArray) -> Outputs:
