@@ -97,6 +97,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--size", type=int, help="input size it was trained at (default 256)")
     parser.add_argument("--name", help="what the weights call themselves (default mmnet-W-S)")
     parser.add_argument("--licence", help="what the weights may be used for")
+    parser.add_argument(
+        "--sharpen",
+        metavar="F",
+        type=float,
+        help="multiply the logits by F: a matte with less grey (a trained network wants about 2)",
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace DST.h5 if it exists")
     options = parser.parse_args(argv)
     return guarded("convert", lambda: _convert(options))
@@ -134,6 +140,10 @@ def _convert(options: argparse.Namespace) -> int:
         provenance={**given.provenance, **source} if given else source,
         licence=options.licence or (given.licence if given else _UNKNOWN),
     )
+    if options.sharpen is not None:
+        from mmnet_np.sharpening import sharpened
+
+        weights = sharpened(weights, options.sharpen)
     store.save(target, weights)
     values = sum(array.size for array in tensors.values())
     emit(

@@ -134,3 +134,15 @@ def test_int8_weights_are_checked_and_kept(int8_weights_file, tmp_path, capsys):
     assert convert.main([str(tmp_path / "bad.h5"), str(tmp_path / "c.h5")]) == 1
     assert "lacks 1 of" in capsys.readouterr().err
     assert not (tmp_path / "c.h5").exists()
+
+
+def test_sharpen(weights_file, tmp_path, capsys):
+    target = tmp_path / "sharp.h5"
+    assert convert.main([str(weights_file), str(target), "--sharpen", "2"]) == 0
+    before, after = store.load(weights_file), store.load(target)
+    name = "MMNet/final_block/pointwise_conv/weights"
+    assert (after.tensors[name] == 2 * before.tensors[name]).all()
+    assert after.provenance["sharpened"] == 2
+    assert convert.main([str(weights_file), str(tmp_path / "x.h5"), "--sharpen", "0"]) == 2
+    assert "sharpening factor" in capsys.readouterr().err
+    assert not (tmp_path / "x.h5").exists()
