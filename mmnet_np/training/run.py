@@ -134,8 +134,11 @@ def _columns(history: list[Row]) -> dict[str, list[float]]:
     """Return the log by columns: up to about 100 epochs of it, the last among them."""
     every = -(-len(history) // 100) or 1
     shown = history[::-every][::-1]
-    names = ("epoch", "loss", "mad", "gradient_error")
-    return {name: [float(f"{row[name]:.4g}") for row in shown] for name in names}
+    figures = {
+        name: [float(f"{row[name]:.4g}") for row in shown]
+        for name in ("loss", "mad", "gradient_error")
+    }
+    return {"epoch": [int(row["epoch"]) for row in shown], **figures}
 
 
 class Run:
