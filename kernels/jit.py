@@ -18,7 +18,7 @@ from . import cache
 
 __all__ = ["KERNELS", "Inline", "Intrinsic", "Kernel", "compile_all", "has_numba", "kernel"]
 
-KERNELS: dict[str, list[Kernel]] = {"inference": [], "training": []}
+KERNELS: dict[str, list[Kernel]] = {"inference": [], "int8": [], "training": []}
 """The kernels called from Python, by what needs them, in order of definition."""
 
 _lock = threading.RLock()
@@ -137,8 +137,8 @@ def kernel(signature: str, group: str = "inference") -> Callable[[Callable[..., 
     """Decorate a plain-loop function as a `Kernel` with one explicit Numba signature.
 
     One signature means one compilation: no surprise specialisation for a read-only or strided
-    array, and all kernels of a group ("inference" or "training") can be compiled ahead without
-    calling them.
+    array, and all kernels of a group ("inference", "int8" or "training") can be compiled ahead
+    without calling them.
     """
 
     def decorate(function: Callable[..., None]) -> Kernel:
@@ -154,7 +154,7 @@ def compile_all(group: str = "inference", progress: Callable[[], None] = lambda:
 
     Parameters
     ----------
-    group : {"inference", "training"}
+    group : {"inference", "int8", "training"}
         The modules that define its kernels must have been imported.
     progress : callable, optional
         Called after each kernel.
