@@ -15,6 +15,7 @@ clamp to ``[lower - zero_point, upper - zero_point]`` first and add it then, whi
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,7 +27,7 @@ from .jit import Inline, Intrinsic
 
 __all__ = [
     "BIAS", "LOWER", "MULTIPLIER", "SHIFT", "SINGLE", "UPPER", "ZERO_POINT", "OutputStage",
-    "finish", "finished",
+    "emit_mbqm", "finish", "finished",
 ]  # fmt: skip
 
 BIAS, MULTIPLIER, SHIFT, ZERO_POINT, LOWER, UPPER, SINGLE = range(7)
@@ -112,6 +113,35 @@ def finished(total, stage, c):
     return min(max(total + stage[ZERO_POINT, c], stage[LOWER, c]), stage[UPPER, c])
 
 
+def emit_mbqm(vectors: Integers, builder: Any, multiplier: Any, shift: Any) -> Callable[[Any], Any]:
+    """Emit `fixed_point.mbqm` for int32 vectors: first what all sums of a channel share.
+
+    Returns
+    -------
+    callable
+        Emits the rest: the product of one vector of sums.
+    """
+    zero, one = vectors.constant(0, 32), vectors.constant(1, 32)
+    multiplier = vectors.widen(multiplier, 64)
+    left, right = vectors.at_least(shift, zero), vectors.at_least(builder.neg(shift), zero)
+    mask = builder.sub(builder.shl(one, right), one)
+    threshold = builder.lshr(mask, one)
+
+    def requantize(total: Any) -> Any:
+        total = builder.shl(total, left)  # wraps
+        # SRDHM; the mantissa is no INT32_MIN, so nothing saturates.
+        product = builder.mul(vectors.widen(total, 64), multiplier)
+        nudged = builder.add(product, vectors.constant(1 << 30, 64))
+        # Bits 31 to 62 are the result, whichever shift brings them down.
+        high = vectors.narrow(builder.lshr(nudged, vectors.constant(31, 64)), 32)
+        # RDPOT; a comparison that holds is -1, and so is the sign of a negative number.
+        sign = builder.ashr(high, vectors.constant(31, 32))
+        above = builder.icmp_signed(">", builder.and_(high, mask), builder.sub(threshold, sign))
+        return builder.sub(builder.ashr(high, right), vectors.widen(above, 32))
+
+    return requantize
+
+
 def _finish_eight(typingctx, sums, s_at, s_step, stage, c, row, out, o_at, o_step, count):
     from numba import types
 
@@ -128,25 +158,12 @@ def _emit_finish_eight(context: Any, builder: Any, signature: Any, arguments: An
             vectors.pointer(3, builder.add(builder.mul(row, vectors.index(name)), c))
         )
 
-    zero, one = vectors.constant(0, 32), vectors.constant(1, 32)
-    multiplier = vectors.widen(constants(MULTIPLIER), 64)
-    shift, zero_point = constants(SHIFT), constants(ZERO_POINT)
-    left, right = vectors.at_least(shift, zero), vectors.at_least(builder.neg(shift), zero)
-    mask = builder.sub(builder.shl(one, right), one)
-    threshold = builder.lshr(mask, one)
+    zero_point = constants(ZERO_POINT)
+    requantize = emit_mbqm(vectors, builder, constants(MULTIPLIER), constants(SHIFT))
     lower, upper = (builder.sub(constants(name), zero_point) for name in (LOWER, UPPER))
     source, target = vectors.pointer(0, s_at), vectors.pointer(6, o_at)
     with vectors.loop(count) as p:
-        total = builder.shl(vectors.load(source, builder.mul(p, s_step)), left)  # wraps
-        # SRDHM; the mantissa is no INT32_MIN, so nothing saturates.
-        product = builder.mul(vectors.widen(total, 64), multiplier)
-        nudged = builder.add(product, vectors.constant(1 << 30, 64))
-        # Bits 31 to 62 are the result, whichever shift brings them down.
-        high = vectors.narrow(builder.lshr(nudged, vectors.constant(31, 64)), 32)
-        # RDPOT; a comparison that holds is -1, and so is the sign of a negative number.
-        sign = builder.ashr(high, vectors.constant(31, 32))
-        above = builder.icmp_signed(">", builder.and_(high, mask), builder.sub(threshold, sign))
-        value = builder.sub(builder.ashr(high, right), vectors.widen(above, 32))
+        value = requantize(vectors.load(source, builder.mul(p, s_step)))
         value = vectors.at_most(vectors.at_least(value, lower), upper)
         value = vectors.narrow(builder.add(value, zero_point), 8)
         vectors.store(value, target, builder.mul(p, o_step))

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmnet_np.engine import folded
-from mmnet_np.graph import Concat, Filtered, Graph, Input
+from mmnet_np.graph import Filtered, Graph, Input
 
 from .observers import Affine
 
