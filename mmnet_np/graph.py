@@ -18,6 +18,7 @@ __all__ = [
     "Concat",
     "Convolution",
     "Depthwise",
+    "Dropout",
     "Filtered",
     "Graph",
     "Input",
@@ -159,6 +160,13 @@ class Resize(Layer):
 
 
 @dataclass(frozen=True)
+class Dropout(Layer):
+    """Values set to 0 at random; there in training only, and only if it is asked for."""
+
+    rate: float = 0.0
+
+
+@dataclass(frozen=True)
 class Softmax(Layer):
     """Softmax over the two logits; alpha is channel 1."""
 
@@ -189,8 +197,9 @@ class Graph:
 class _Builder:
     """Appends layers and remembers the channels of each, so that inputs follow from names."""
 
-    def __init__(self, spec: Spec) -> None:
+    def __init__(self, spec: Spec, dropout: float) -> None:
         self.spec = spec
+        self.dropout = dropout
         self.layers: dict[str, Layer] = {}
         self.block: dict[str, str] = {}
         self.scope = ""
@@ -222,9 +231,12 @@ class _Builder:
                 self.convolve(Depthwise, f"{scope}/depthwise_conv_dilation", x, dilation=dilation)
             )
         merged = self.concat(f"{row.scope}/concat", branches)
-        return self.convolve(
+        x = self.convolve(
             Pointwise, f"{row.scope}/merge/pointwise_conv", merged, project, relu6=not row.linear
         )
+        if self.dropout:
+            x = self.add(Dropout(f"{row.scope}/merge/dropout", (x,), project, self.dropout))
+        return x
 
     def decoder(self, row: Decoder, source: str, skip: str | None) -> str:
         x = self.convolve(
@@ -243,7 +255,7 @@ class _Builder:
         return self.concat(f"{row.scope}/concat", [x, skip])
 
 
-def build(spec: Spec, *, auxiliary: bool = False) -> Graph:
+def build(spec: Spec, *, auxiliary: bool = False, dropout: float = 0.0) -> Graph:
     """Build the graph of a spec.
 
     Parameters
@@ -251,8 +263,11 @@ def build(spec: Spec, *, auxiliary: bool = False) -> Graph:
     spec : Spec
     auxiliary : bool
         Include the auxiliary head, which only training and counting need.
+    dropout : float
+        Share of values that dropout sets to 0 after each encoder block, for training; in [0, 1).
+        In the authors' program it is there, after each merging convolution, and 0 by default.
     """
-    builder = _Builder(spec)
+    builder = _Builder(spec, dropout)
     x = builder.add(Input("input", (), 3))
     ends: dict[str, str] = {}  # scope of a block -> name of its last layer
     for row in spec.blocks():

@@ -115,3 +115,16 @@ def batch_norm(x, gamma, beta, mean, variance, epsilon):
         normal = (float(x[at]) - float(mean[c])) / math.sqrt(float(variance[c]) + epsilon)
         out[at] = float(gamma[c]) * normal + float(beta[c])
     return out
+
+
+def dropout_mask(count, rate, key):
+    """Value by value in Python's integers: 0 or 1 / (1 - rate)."""
+    whole = 2**64
+    found = []
+    for number in range(count):
+        x = (key + number * 0x9E3779B97F4A7C15) % whole
+        x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9 % whole
+        x = (x ^ (x >> 27)) * 0x94D049BB133111EB % whole
+        x ^= x >> 31
+        found.append(1 / (1 - rate) if x >> 40 >= round(rate * 2**24) else 0.0)
+    return np.array(found)

@@ -5,7 +5,16 @@ One layer after another, nothing fused, every activation kept: the oracle of the
 
 import numpy as np
 
-from mmnet_np.graph import Concat, Convolution, Depthwise, Filtered, Input, Pointwise, Resize
+from mmnet_np.graph import (
+    Concat,
+    Convolution,
+    Depthwise,
+    Dropout,
+    Filtered,
+    Input,
+    Pointwise,
+    Resize,
+)
 from mmnet_np.kernels import batch_norm, convolution, depthwise, pointwise, resize
 
 
@@ -16,8 +25,8 @@ def matrix(layer, variables):
     return weights[..., 0] if isinstance(layer, Depthwise) else weights
 
 
-def forward(graph, variables, images):
-    """Return every layer's raw output z and activated output y."""
+def forward(graph, variables, images, masks=None):
+    """Return every layer's raw output z and activated output y; ``masks`` are those of dropout."""
     z, y = {}, {}
     for layer in graph:
         inputs = [y[name] for name in layer.inputs]
@@ -25,6 +34,8 @@ def forward(graph, variables, images):
             y[layer.name] = images
         elif isinstance(layer, Concat):
             y[layer.name] = np.concatenate(inputs, axis=-1)
+        elif isinstance(layer, Dropout):
+            y[layer.name] = inputs[0] * masks[layer.name]
         elif isinstance(layer, Resize):
             n, h, w, c = inputs[0].shape
             y[layer.name] = np.empty((n, h * 2, w * 2, c), images.dtype)
@@ -51,7 +62,7 @@ def forward(graph, variables, images):
     return z, y
 
 
-def backward(graph, variables, z, y, d_heads, gates=None):
+def backward(graph, variables, z, y, d_heads, gates=None, masks=None):
     """Return the gradient of every trained variable, from those of the heads' logits by name.
 
     ``gates`` says by layer where ReLU6 lets the gradient through; by default, where y says so.
@@ -72,6 +83,8 @@ def backward(graph, variables, z, y, d_heads, gates=None):
                 width = y[name].shape[-1]
                 add(name, g[..., at : at + width])
                 at += width
+        elif isinstance(layer, Dropout):
+            add(layer.inputs[0], g * masks[layer.name])
         elif isinstance(layer, Resize):
             x = y[layer.inputs[0]]
             add(layer.inputs[0], resize.backward(g, x.shape[1], x.shape[2]))

@@ -75,6 +75,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--epochs", metavar="N", type=positive, help="default: the recipe's")
     add("--batch", metavar="N", type=positive, help="images in a batch; default: the recipe's")
+    add("--rate", metavar="R", type=float, help="peak learning rate; default: the recipe's")
+    add("--dropout", metavar="P", type=float, default=0.0, help="after encoder blocks; default: 0")
     add("--init", metavar="FILE", help="weights to start from, or name of a model in the package")
     add("--resume", action="store_true", help="go on with the run in RUN, to the same bits")
     add("--threads", metavar="N", type=positive, help="default: all CPUs")
@@ -115,6 +117,8 @@ def _settings(args: argparse.Namespace, kind: type[Settings]) -> Settings:
         batch=args.batch or recipe.batch,
         seed=args.seed,
         init=args.init,
+        rate=args.rate,
+        dropout=args.dropout,
     )
 
 

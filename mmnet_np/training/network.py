@@ -6,7 +6,7 @@ gradients g that are alive, and little else.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from mmnet_np.graph import (
     Concat,
     Convolution,
     Depthwise,
+    Dropout,
     Filtered,
     Graph,
     Input,
@@ -23,7 +24,7 @@ from mmnet_np.graph import (
     Pointwise,
     Resize,
 )
-from mmnet_np.kernels import pointwise, resize, taps, training, training_unfiltered
+from mmnet_np.kernels import dropout, pointwise, resize, taps, training, training_unfiltered
 from mmnet_np.kernels.bands import BANDS
 from mmnet_np.threads import Bands
 
@@ -78,6 +79,7 @@ class TrainingNetwork:
             norms[...] = self.arithmetic.neutral(name)
         self._sums = {name: np.zeros((BANDS, 2, c)) for name, c in layout.channels.items()}
         self._scratch = np.zeros((BANDS, layout.scratch_floats()), np.float32)
+        self._draw: Sequence[int] = (0,)
         self._backward = layout.backward()
 
     def part(self, arrays: Mapping[str, NDArray], name: str) -> NDArray:
@@ -101,7 +103,7 @@ class TrainingNetwork:
     # -- forward ---------------------------------------------------------------------------------
 
     def forward(
-        self, images: NDArray[np.float32], decay: float = DECAY
+        self, images: NDArray[np.float32], decay: float = DECAY, draw: Sequence[int] = (0,)
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Run the network.
 
@@ -110,6 +112,8 @@ class TrainingNetwork:
         images : (N, S, S, 3) float32 array in [0, 1]
         decay : float
             Of the moving statistics: how much of them this batch leaves in place.
+        draw : sequence of int
+            Chooses the values that dropout, if there is any, sets to 0: seed and step.
 
         Returns
         -------
@@ -117,6 +121,7 @@ class TrainingNetwork:
         auxiliary : (N, S / 16, S / 16, 2) float32 array
         """
         self.z["input"][...] = self.arithmetic.begin(images)
+        self._draw = draw
         logits = []
         for layer in self.layout.steps:
             if isinstance(layer, Concat):
@@ -155,6 +160,8 @@ class TrainingNetwork:
             rows = resize.coordinates(z.shape[1], out.shape[1])
             columns = resize.coordinates(z.shape[2], out.shape[2])
             self._share(training_unfiltered.resize_forward, z, norms, *rows, *columns, out, at)
+        elif isinstance(layer, Dropout):
+            self._share(dropout.dropout_forward, z, norms, *self._mask(layer), out)
         first = 0
         for one in group:
             own, channels, count = self._own(one)
@@ -288,6 +295,16 @@ class TrainingNetwork:
                 training_unfiltered.resize_backward, self.g[buffer], at, z, norms,
                 repeated.reshape(-1), y_taps, runs, g, int(complete), sums,
             )  # fmt: skip
+        elif isinstance(layer, Dropout):
+            self._share(
+                dropout.dropout_backward, self.g[buffer], z, norms, *self._mask(layer), g, sums
+            )
+
+    def _mask(self, layer: Dropout) -> tuple[np.uint64, np.float32, np.uint64]:
+        """Return what determines a layer's mask in this step (`kernels.dropout.mask`)."""
+        number = self.layout.layers.index(layer)
+        key = np.random.SeedSequence([*self._draw, number]).generate_state(1, np.uint64)[0]
+        return np.uint64(round(layer.rate * 2**24)), np.float32(1 / (1 - layer.rate)), key
 
     def _flipped(self, layer: Filtered) -> NDArray[np.float32]:
         """Return the filters turned by 180 degrees, for the input gradient with stride 1."""

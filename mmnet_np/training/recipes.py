@@ -49,9 +49,9 @@ class Recipe:
 
 RECIPES = {
     # Ours: as good in a fraction of the steps, and made for photos as people take them.
-    "fast": Recipe("robust", 4e-3, True, 0.03, 0.998, epochs=200, batch=32),
+    "fast": Recipe("balanced", 8e-3, True, 0.03, 0.998, epochs=200, batch=16),
     # From trained weights to one's own photos, of which there may be few.
-    "finetune": Recipe("robust", 4e-4, True, 0.1, 0.99, epochs=30, batch=16),
+    "finetune": Recipe("balanced", 4e-4, True, 0.1, 0.99, epochs=30, batch=16),
     # The paper's and its authors' program: constant 1e-4, for hundreds of thousands of steps.
     "paper": Recipe("paper", 1e-4, False, 0.0, 0.0, epochs=4000, batch=32),
 }

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import zipfile
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -49,12 +49,18 @@ class Settings:
     batch: int
     seed: int
     init: str | None = None
+    rate: float | None = None
+    dropout: float = 0.0
 
     def __post_init__(self) -> None:
         if self.recipe not in RECIPES:
             raise OptionError(f"there is no recipe {self.recipe!r}")
         if self.seed < 0:
             raise OptionError(f"seed is {self.seed}; it must be 0 or more")
+        if self.rate is not None and not 0 < self.rate <= 1:  # NaN is not
+            raise OptionError(f"the learning rate is {self.rate}; it must be above 0, at most 1")
+        if not 0 <= self.dropout < 1:
+            raise OptionError(f"dropout is {self.dropout}; it must be at least 0 and below 1")
         self.spec()
 
     def spec(self) -> Spec:
@@ -62,8 +68,9 @@ class Settings:
         return Spec(self.width, self.size, self.variant)
 
     def the_recipe(self) -> Recipe:
-        """Return the recipe by its name."""
-        return RECIPES[self.recipe]
+        """Return the recipe by its name, with another peak learning rate if one was given."""
+        recipe = RECIPES[self.recipe]
+        return recipe if self.rate is None else replace(recipe, peak=self.rate)
 
     def repeat(self, photos: int) -> int:
         """Return how often an epoch shows each photo."""
@@ -85,7 +92,7 @@ class Settings:
         """Make the trainer, from ``init`` if that was given."""
         trainer = Trainer(
             self.spec(), self.the_recipe(), batch=self.batch, steps=batches * self.epochs,
-            seed=self.seed, threads=threads,
+            seed=self.seed, threads=threads, dropout=self.dropout,
         )  # fmt: skip
         if self.init is not None:
             given = store.load(find_weights(self.init)).tensors

@@ -57,9 +57,11 @@ class Trainer:
     steps : int
         Of the whole run, for the schedule.
     seed : int
-        Of the initial weights.
+        Of the initial weights, and of dropout.
     threads : int, optional
         All available CPUs by default. No bit depends on it.
+    dropout : float
+        Share of values set to 0 after each encoder block; none by default, as the authors'.
     """
 
     def __init__(
@@ -71,9 +73,10 @@ class Trainer:
         steps: int,
         seed: int = 0,
         threads: int | None = None,
+        dropout: float = 0.0,
     ) -> None:
-        self.spec, self.recipe, self.steps = spec, recipe, steps
-        graph = build(spec, auxiliary=True)
+        self.spec, self.recipe, self.steps, self.seed = spec, recipe, steps, seed
+        graph = build(spec, auxiliary=True, dropout=dropout)
         bands = Bands(threads)
         self.variables = initialize(graph, seed)
         self.gradients = Parameters(self.variables.shapes)
@@ -111,7 +114,7 @@ class Trainer:
         rate = self.recipe.rate(self.done, self.steps)
         # Early on, as in the average of the weights, the initial statistics are forgotten quickly.
         decay = min(DECAY, (1 + self.done) / (10 + self.done))
-        logits, auxiliary = self._network.forward(image, decay)
+        logits, auxiliary = self._network.forward(image, decay, (self.seed, self.done))
         terms, by_logits, by_auxiliary = self._losses(logits, auxiliary, image, truth)
         self._network.backward(by_logits, by_auxiliary)
         self._decay.add_gradient(self.variables.flat, self.gradients.flat)

@@ -15,6 +15,7 @@ from portrait_folder import write_pairs
 import mmnet_np
 from mmnet_np.kernels import jit
 from mmnet_np.tools import train
+from mmnet_np.training.run import Run
 from mmnet_np.weights import store
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -104,6 +105,27 @@ def test_a_run_is_not_begun_over(portraits, finished, capsys):
     assert capsys.readouterr().err == (
         f"train: {finished} holds a run already: give --resume to go on with it\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("--rate", "0"), ("--rate", "nan"), ("--dropout", "1"), ("--seed", "-1")]
+)
+def test_settings_out_of_range_are_refused(portraits, tmp_path, capsys, option, value):
+    assert train.main(command(portraits, tmp_path / "run", option, value)) == 2
+    assert "it must be" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_rate_and_dropout_are_kept_for_resuming(portraits, finished, tmp_path):
+    out = tmp_path / "run"
+    options = ("--rate", "0.002", "--dropout", "0.1")
+    assert train.main(command(portraits, out, *options)) == 0
+    settings = Run(out).settings()
+    assert (settings.rate, settings.dropout) == (0.002, 0.1)
+    assert settings.the_recipe().rate(0, 1) == 0.002
+    others = store.load(finished / "last.h5").tensors
+    mine = store.load(out / "last.h5").tensors
+    assert any((mine[name] != others[name]).any() for name in mine)
 
 
 def test_nothing_to_resume(portraits, tmp_path, capsys):

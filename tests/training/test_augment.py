@@ -5,7 +5,7 @@ from PIL import Image
 from mmnet_np.errors import ImageError
 from mmnet_np.preprocess import network_input
 from mmnet_np.training import augment
-from mmnet_np.training.augment import AUGMENTATIONS, paper, plain, robust
+from mmnet_np.training.augment import AUGMENTATIONS, balanced, paper, plain, robust
 from mmnet_np.training.views import portrait
 
 
@@ -145,6 +145,22 @@ def test_the_robust_matte_follows_the_photo(monkeypatch):
     assert np.quantile(shown, 0.9) > 2.5 * np.quantile(shown, 0.25) > 0.05
 
 
+def test_half_of_the_balanced_are_framed_as_the_papers(monkeypatch):
+    monkeypatch.setattr(augment, "develop", lambda rng, picture: picture)
+    photo, matte = person()
+    as_paper = 0
+    for seed in range(200):
+        image, alpha = balanced(np.random.default_rng(seed), photo, matte, 32)
+        rng = np.random.default_rng(seed)
+        rng.random()
+        framed = paper(rng, photo, matte, 32)
+        if (alpha == framed[1]).all():
+            as_paper += 1
+            assert np.abs(image - framed[0]).max() <= 0.5 / 255 + 1e-6
+    # Four standard deviations of 200 throws of a coin.
+    assert abs(as_paper - 100) < 28
+
+
 def test_a_person_free_photo_stays_so():
     photo, _ = noise(5)
     nobody = np.zeros(photo.shape[:2], np.uint8)
@@ -164,7 +180,7 @@ def test_a_photo_full_of_a_person_works():
 def test_odd_photos_do_not_crash(shape):
     photo, matte = noise(7, *shape)
     for seed in range(15):
-        for function in (paper, robust):
+        for function in (paper, robust, balanced):
             image, alpha = function(np.random.default_rng(seed), photo, matte, 32)
             assert np.isfinite(image).all()
             assert np.isfinite(alpha).all()

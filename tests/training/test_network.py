@@ -5,8 +5,9 @@ import pytest
 import reference_training
 from random_weights import random_tensors
 
-from mmnet_np.graph import build, parameters
+from mmnet_np.graph import Dropout, build, parameters
 from mmnet_np.kernels import jit, normalize
+from mmnet_np.kernels.dropout import mask
 from mmnet_np.spec import VARIANTS, Spec
 from mmnet_np.threads import Bands
 from mmnet_np.training.network import TrainingNetwork
@@ -19,8 +20,8 @@ pytestmark = pytest.mark.skipif(
 HEADS = ("final_block/pointwise_conv", "aux_block/pointwise_conv")
 
 
-def make(spec, batch, threads=1, seed=0):
-    graph = build(spec, auxiliary=True)
+def make(spec, batch, threads=1, seed=0, dropout=0.0):
+    graph = build(spec, auxiliary=True, dropout=dropout)
     variables, gradients = Parameters(parameters(graph)), Parameters(parameters(graph))
     variables.load(random_tensors(spec, seed))
     network = TrainingNetwork(
@@ -59,6 +60,16 @@ def open_gates(network):
     return gates
 
 
+def dropout_masks(network):
+    """What dropout multiplied each layer's values by in the last step."""
+    found = {}
+    for layer in network.graph:
+        if isinstance(layer, Dropout):
+            key = int(network._mask(layer)[2])
+            found[layer.name] = mask(network.z[layer.name].shape, layer.rate, key)
+    return found
+
+
 # With batch statistics a constant added before a linear layer's batch norm has no effect, so these
 # gradients are 0 but for rounding: their size is compared with that of the layer's gamma.
 def vanishing(name):
@@ -66,14 +77,19 @@ def vanishing(name):
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-@pytest.mark.parametrize(("width", "size", "batch"), [(0.5, 32, 3), (1.0, 48, 2), (0.75, 16, 9)])
-def test_against_the_references_in_float64(variant, width, size, batch):
+@pytest.mark.parametrize(
+    ("width", "size", "batch", "dropout"),
+    [(0.5, 32, 3, 0.0), (1.0, 48, 2, 0.0), (0.75, 16, 9, 0.0), (0.5, 32, 3, 0.2)],
+)
+def test_against_the_references_in_float64(variant, width, size, batch, dropout):
     spec = Spec(width, size, variant)
-    network, variables, gradients = make(spec, batch)
+    network, variables, gradients = make(spec, batch, dropout=dropout)
     images, heads = inputs(batch, size)
     exact = {name: view.astype(np.float64) for name, view in variables.views.items()}
-    z, y = reference_training.forward(network.graph, exact, images.astype(np.float64))
-    logits = network.forward(images)
+    logits = network.forward(images, draw=(5, 17))
+    masks = dropout_masks(network)
+    assert len(masks) == (0 if not dropout else 10 if variant == "no-enhancement" else 12)
+    z, y = reference_training.forward(network.graph, exact, images.astype(np.float64), masks)
     for name, ours in zip(HEADS, logits, strict=True):
         assert relative(ours, y[name]) < 1e-4
     # A value next to 0 or 6 may pass in float64 and not in float32, and alone move a gradient by
@@ -82,7 +98,7 @@ def test_against_the_references_in_float64(variant, width, size, batch):
     differing = sum(((y[n] > 0) & (y[n] < 6) != gate).sum() for n, gate in gates.items())
     assert differing <= 1e-5 * sum(gate.size for gate in gates.values())
     heads_by_name = dict(zip(HEADS, heads, strict=True))
-    expected = reference_training.backward(network.graph, exact, z, y, heads_by_name, gates)
+    expected = reference_training.backward(network.graph, exact, z, y, heads_by_name, gates, masks)
     network.backward(*heads)
     assert expected.keys() == {n for n in gradients.views if "moving_" not in n}
     for name, theirs in expected.items():
@@ -133,6 +149,18 @@ def test_thread_count_changes_no_bit():
         network.backward(*heads)
         results.append((variables.flat.tobytes(), gradients.flat.tobytes()))
     assert len(set(results)) == 1
+
+
+def test_dropout_drops_other_values_in_each_step_and_layer():
+    network, _, _ = make(Spec(0.5, 32), 2, dropout=0.3)
+    images, _ = inputs(2, 32)
+    kept = []
+    for draw in ((1, 0), (1, 1), (2, 0), (1, 0)):
+        network.forward(images, draw=draw)
+        kept += [one != 0 for one in dropout_masks(network).values()]
+    layers = len(kept) // 4
+    assert all((a == b).all() for a, b in zip(kept[:layers], kept[-layers:], strict=True))
+    assert len({one.tobytes() for one in kept}) == 3 * layers
 
 
 def test_a_second_step_sees_nothing_of_the_first():
