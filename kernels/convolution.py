@@ -8,6 +8,8 @@ with zeros outside the image (TensorFlow SAME padding).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,7 +17,7 @@ from .jit import Inline, kernel
 from .padding import same_padding
 from .pointwise import pixels_tiled
 
-__all__ = ["backward", "convolution", "gather_row", "reference"]
+__all__ = ["backward", "convolution", "gather_row", "reference", "windows"]
 
 
 def reference(
@@ -42,17 +44,29 @@ def reference(
         Receives the result in channels ``at : at + O``.
     at : int
     """
-    n, height, width, _ = x.shape
-    rows, columns = out.shape[1:3]
+    n, rows, columns = out.shape[:3]
+    total = np.broadcast_to(bias, (n, rows, columns, len(bias))).copy()
+    for tap, window in windows(x, stride, rows, columns):
+        total += window @ weights[tap]  # (N, rows, columns, I) @ (I, O)
+    np.clip(total, lower, upper, out=out[..., at : at + len(bias)])
+
+
+def windows(
+    x: NDArray, stride: int, rows: int, columns: int, outside: float = 0
+) -> Iterator[tuple[tuple[int, int], NDArray]]:
+    """Give, for each tap (ky, kx), the inputs (N, rows, columns, I) that it reads.
+
+    Beyond the image they are ``outside``.
+    """
+    _, height, width, _ = x.shape
     top = same_padding(height, rows, 3, stride, 1)
     left = same_padding(width, columns, 3, stride, 1)
-    padded = np.pad(x, ((0, 0), (top, 2 * stride), (left, 2 * stride), (0, 0)))
-    total = np.broadcast_to(bias, (n, rows, columns, len(bias))).copy()
+    border = ((0, 0), (top, 2 * stride), (left, 2 * stride), (0, 0))
+    padded = np.pad(x, border, constant_values=outside)
     for ky in range(3):
         for kx in range(3):
-            window = padded[:, ky:, kx:][:, : rows * stride : stride, : columns * stride : stride]
-            total += window @ weights[ky, kx]  # (N, rows, columns, I) @ (I, O)
-    np.clip(total, lower, upper, out=out[..., at : at + len(bias)])
+            tap = padded[:, ky:, kx:]
+            yield (ky, kx), tap[:, : rows * stride : stride, : columns * stride : stride]
 
 
 def backward(x: NDArray, weights: NDArray, stride: int, d_out: NDArray) -> tuple[NDArray, NDArray]:
@@ -90,8 +104,11 @@ def backward(x: NDArray, weights: NDArray, stride: int, d_out: NDArray) -> tuple
 
 
 @Inline
-def gather_row(x, n, y, stride, top, left, columns, patches):
-    """Lay the 3x3 patches of output row ``y`` of image ``n`` side by side: (columns, 9 * I)."""
+def gather_row(x, n, y, stride, top, left, columns, outside, patches):
+    """Lay the 3x3 patches of output row ``y`` of image ``n`` side by side: (columns, 9 * I).
+
+    A tap beyond the image reads ``outside``.
+    """
     height, width, depth = x.shape[1], x.shape[2], x.shape[3]
     for column in range(columns):
         k = 0
@@ -101,7 +118,7 @@ def gather_row(x, n, y, stride, top, left, columns, patches):
                 source_x = column * stride - left + kx
                 inside = 0 <= source_y < height and 0 <= source_x < width
                 for i in range(depth):
-                    patches[column, k] = x[n, source_y, source_x, i] if inside else 0.0
+                    patches[column, k] = x[n, source_y, source_x, i] if inside else outside
                     k += 1
 
 
@@ -121,7 +138,7 @@ def convolution(x, packed, bias, channels, lower, upper, stride, out, at, start,
     left = same_padding(width, columns, 3, stride, 1)
     patches = np.empty((columns, 9 * depth), np.float32)  # one row's worth, a few kB
     for row in range(start, stop):
-        gather_row(x, row // rows, row % rows, stride, top, left, columns, patches)
+        gather_row(x, row // rows, row % rows, stride, top, left, columns, np.float32(0), patches)
         pixels_tiled(
             patches.reshape(-1), 0, columns, 9 * depth, packed, bias, channels, lower, upper,
             out.reshape(-1), row * columns * step + at, step,

@@ -15,7 +15,7 @@ from .jit import Inline, kernel
 from .padding import same_padding
 from .taps import run_of_taps
 
-__all__ = ["backward", "convolve_row", "depthwise", "reference"]
+__all__ = ["add_taps", "backward", "convolve_row", "depthwise", "reference"]
 
 
 def reference(
@@ -43,18 +43,24 @@ def reference(
         Receives the result in channels ``at : at + C``.
     at : int
     """
-    n, height, width, channels = x.shape
-    rows, columns = out.shape[1:3]
+    n, rows, columns = out.shape[:3]
+    total = np.broadcast_to(bias, (n, rows, columns, len(bias))).copy()
+    add_taps(x, weights, stride, dilation, total)
+    np.clip(total, lower, upper, out=out[..., at : at + len(bias)])
+
+
+def add_taps(x: NDArray, weights: NDArray, stride: int, dilation: int, total: NDArray) -> None:
+    """Add to ``total`` (N, rows, columns, C) the products of all taps inside the image."""
+    height, width = x.shape[1:3]
+    rows, columns = total.shape[1:3]
     top = same_padding(height, rows, 3, stride, dilation)
     left = same_padding(width, columns, 3, stride, dilation)
-    total = np.broadcast_to(bias, (n, rows, columns, channels)).copy()
     for ky in range(3):
         y0, y1, source_y = _inside(height, rows, stride, ky * dilation - top)
         for kx in range(3):
             x0, x1, source_x = _inside(width, columns, stride, kx * dilation - left)
             if y0 < y1 and x0 < x1:
                 total[:, y0:y1, x0:x1] += x[:, source_y, source_x] * weights[ky, kx]
-    np.clip(total, lower, upper, out=out[..., at : at + channels])
 
 
 def backward(

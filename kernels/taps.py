@@ -33,9 +33,9 @@ OUTSIDE = 3
 """Row or column of a `zero_bordered` filter that a tap outside the image uses."""
 
 
-def zero_bordered(weights: NDArray[np.float32]) -> NDArray[np.float32]:
+def zero_bordered(weights: NDArray) -> NDArray:
     """Return (4, 4, C) filters: the (3, 3, C) ones with a row and a column of zeros after them."""
-    bordered = np.zeros((4, 4, weights.shape[2]), np.float32)
+    bordered = np.zeros((4, 4, weights.shape[2]), weights.dtype)
     bordered[:3, :3] = weights
     return bordered
 

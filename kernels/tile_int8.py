@@ -118,8 +118,8 @@ def pixels_tiled(x, x_step, pixels, packed, stage, channels, sums, out, o_at, o_
     """Convolve up to `BLOCK` pixels of int16 and write ``channels`` int8 values of each.
 
     Pixel p reads ``x[p * x_step : (p + 1) * x_step]``, an even number of values, and writes from
-    ``out[o_at + p * o_step]``. ``x`` has room for `BLOCK` pixels and ``sums``, int32, for as many
-    times 16: the last tile may run over more pixels than there are, and nobody reads their sums.
+    ``out[o_at + p * o_step]``. The last tile may run over more pixels than there are: ``x`` has
+    room for a multiple of six, ``sums``, int32, for `BLOCK` times 16, and nobody reads the rest.
     """
     pairs = x_step // 2
     bias = stage.reshape(-1)

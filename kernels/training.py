@@ -151,7 +151,7 @@ def convolution_forward(x, packed, channels, stride, out, at, sums, norms, scrat
     for band in range(first, last):
         sums[band] = 0.0
         for row in range(first_image(n, band) * rows, first_image(n, band + 1) * rows):
-            gather_row(x, row // rows, row % rows, stride, top, left, columns,
+            gather_row(x, row // rows, row % rows, stride, top, left, columns, np.float32(0),
                        patches.reshape(columns, 9 * depth))  # fmt: skip
             there = row * columns * step + at
             pixels_tiled(patches, 0, columns, 9 * depth, packed, nothing, channels,
@@ -174,7 +174,7 @@ def convolution_backward(g_out, z_out, norms_out, at, channels, x, stride, d_wei
         d_weights[band] = 0.0
         for row in range(first_image(n, band) * rows, first_image(n, band + 1) * rows):
             there = row * columns * step + at
-            gather_row(x, row // rows, row % rows, stride, top, left, columns,
+            gather_row(x, row // rows, row % rows, stride, top, left, columns, np.float32(0),
                        patches.reshape(columns, 9 * depth))  # fmt: skip
             normalized_gradient(out_flat, there, step, norms_out, at, channels, g_out_flat, there,
                                 step, dz, 0, channels, columns)  # fmt: skip

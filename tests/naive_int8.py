@@ -126,3 +126,72 @@ def requantize(q, scale, zero_point, to_scale, to_zero_point, rounding="double")
     multiply = mbqm if rounding == "double" else mbqm_single
     multiplier = quantize_multiplier(float(np.float32(scale)) / float(np.float32(to_scale)))
     return clamp(multiply(q - zero_point, *multiplier) + to_zero_point, -128, 127)
+
+
+def resize(x, height, width, mode):
+    """Bilinear in units of 1/1024, one output value at a time."""
+
+    def taps(i, size, out):
+        if mode == "align_corners" and out > 1:
+            step = (1024 * (size - 1) + (out - 1) // 2) // (out - 1)
+        else:
+            step = (1024 * size + out // 2) // out
+        p = i * step + (step // 2 - 512 if mode == "half_pixel" else 0)
+        lower = max(tdiv(p, 1024), 0)
+        return lower, min(tdiv(p + 1023, 1024), size - 1), p - 1024 * lower
+
+    n, h, w, channels = x.shape
+    x = x.tolist()
+    out = np.zeros((n, height, width, channels), np.int8)
+    for b, y, z, c in np.ndindex(out.shape):
+        y0, y1, fy = taps(y, h, height)
+        x0, x1, fx = taps(z, w, width)
+        total = (
+            x[b][y0][x0][c] * (1024 - fy) * (1024 - fx)
+            + x[b][y1][x0][c] * fy * (1024 - fx)
+            + x[b][y0][x1][c] * (1024 - fy) * fx
+            + x[b][y1][x1][c] * fy * fx
+        )
+        out[b, y, z, c] = tdiv(total + (2**19 if total > 0 else -(2**19)), 2**20)
+    return out
+
+
+def exponential(a):
+    """exp of a number a <= 0 in Q5.26, in Q0.31."""
+    if a == 0:
+        return INT32_MAX
+    quarter = (a & (2**24 - 1)) - 2**24
+    x = (quarter << 5) + 2**28
+    x2 = srdhm(x, x)
+    x3, x4 = srdhm(x2, x), srdhm(x2, x2)
+    t = rdpot(srdhm(rdpot(x4, 2) + x3, 715827883) + x2, 1)
+    result = 1895147668 + srdhm(1895147668, x + t)
+    factors = (1672461947, 1302514674, 790015084, 290630308, 39332535, 720401, 242)
+    for k, factor in zip(range(-2, 5), factors, strict=True):
+        if (quarter - a) >> (26 + k) & 1:
+            result = srdhm(result, factor)
+    return result
+
+
+def softmax(pair, scale):
+    """Two int8 logits of a scale -> two int8 at scale 1/256, zero point -128."""
+    multiplier, shift = quantize_multiplier(min(float(np.float32(scale)) * 2**26, INT32_MAX))
+    least = -math.floor(31 * 2**26 / 2**shift)
+    powers = []
+    for q in pair:
+        d = q - max(pair)
+        inside = d >= least
+        powers.append(exponential(srdhm(wrap32(d << shift), multiplier)) if inside else None)
+    total = sum(rdpot(power, 12) for power in powers if power is not None)
+    zeros = 32 - total.bit_length()
+    fraction = (total << zeros) % 2**32 - 2**31
+    half = tdiv(fraction + INT32_MAX + 1, 2)
+    x = 1515870810 + srdhm(half, -1010580540)
+    for _ in range(3):
+        x += saturate32(srdhm(x, 2**29 - srdhm(half, x)) << 2)
+    reciprocal = saturate32(x << 1)
+    drop = 12 - zeros + 31 - 8
+    return [
+        -128 if p is None else clamp(rdpot(srdhm(reciprocal, p), drop) - 128, -128, 127)
+        for p in powers
+    ]
