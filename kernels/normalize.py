@@ -10,7 +10,7 @@ to memory. Going back, with u = scale * z + shift and g the gradient with respec
 All per channel. The eight numbers that a channel needs are the rows of one (8, C) float32 array,
 its ``norms``; each loop below takes eight channels of a run of pixels at a time.
 
-In quantization-aware training norms have four rows more, and z, exactly, the integer sums of
+In quantization-aware training norms have three rows more, and z, exactly, the integer sums of
 ``w * (x - zero_point)`` in an int8 layer. Its consumer then computes what the int8 network does,
 ``y = clamp(MBQM(z + bias, M, e), lower, upper)``, which is the int8 value minus its zero point. The
 gradient goes straight through the rounding: it is that of ``clamp(scale * z + shift)``, with scale
@@ -44,7 +44,6 @@ __all__ = [
     "SHIFT",
     "SLOPE",
     "UPPER",
-    "ZERO_POINT",
     "activate",
     "add_moments",
     "add_reductions",
@@ -56,9 +55,9 @@ SCALE, SHIFT, LOWER, UPPER, MEAN, GRADIENT, CONSTANT, SLOPE = range(8)
 """Rows of ``norms``; GRADIENT, CONSTANT and SLOPE are a, b and c above."""
 FLOAT_ROWS = 8
 
-BIAS, MULTIPLIER, EXPONENT, ZERO_POINT = range(8, 12)
-"""Further rows for int8: the first three hold the bits of int32 values, ZERO_POINT is y's."""
-QUANTIZED_ROWS = 12
+BIAS, MULTIPLIER, EXPONENT = range(8, 11)
+"""Further rows for int8. They hold the bits of int32 values."""
+QUANTIZED_ROWS = 11
 
 _RUN = 512
 

@@ -7,7 +7,7 @@ import numpy as np
 from .bands import CHUNK, NORMS, SHARE, SUMS, Z, first_image
 from .depthwise import convolve_row
 from .jit import Inline, kernel
-from .normalize import FLOAT_ROWS, ZERO_POINT, activate, add_reductions
+from .normalize import activate, add_reductions
 from .resize import resize_row
 
 __all__ = ["read", "resize_backward", "resize_forward"]
@@ -27,14 +27,14 @@ def _round(values, at, step, pixels, channels, zero_point):
 
 @kernel(
     f"void({Z}, {NORMS}, intp[::1], intp[::1], float32[::1], intp[::1], intp[::1], "
-    f"float32[::1], {Z}, intp, {SHARE})",
+    f"float32[::1], intp, float32, {Z}, intp, {SHARE})",
     "training",
 )
-def resize_forward(z, norms, y_lower, y_upper, y_fraction, x_lower, x_upper, x_fraction, out, at,
-                   scratch, first, last):  # fmt: skip
+def resize_forward(z, norms, y_lower, y_upper, y_fraction, x_lower, x_upper, x_fraction, rounds,
+                   zero_point, out, at, scratch, first, last):  # fmt: skip
     """Resize activated(z), for some bands. The result counts as activated already.
 
-    With norms of int8 it is rounded as the int8 network rounds it (`_round`).
+    If it ``rounds``, then as the int8 network does (`_round`).
     """
     n, height, width, channels = z.shape
     rows, columns, step = out.shape[1], out.shape[2], out.shape[3]
@@ -46,8 +46,8 @@ def resize_forward(z, norms, y_lower, y_upper, y_fraction, x_lower, x_upper, x_f
             there = (i * rows + row) * columns * step + at
             resize_row(y, 0, channels, row, y_lower, y_upper, y_fraction, x_lower, x_upper,
                        x_fraction, width, target, there, step)  # fmt: skip
-            if norms.shape[0] != FLOAT_ROWS:
-                _round(target, there, step, columns, channels, norms[ZERO_POINT, 0])
+            if rounds:
+                _round(target, there, step, columns, channels, zero_point)
 
 
 @kernel(

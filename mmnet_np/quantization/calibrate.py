@@ -10,18 +10,19 @@ from numpy.typing import NDArray
 from mmnet_np.errors import ImageError
 from mmnet_np.graph import Concat, Filtered, Graph, Resize, build
 from mmnet_np.model import Matting
+from mmnet_np.quantized import Quantization
 
-from .observers import Affine, Histogram, Observer, minmax
+from .observers import Histogram, Observer, minmax, of_range
 
 __all__ = ["calibrate"]
 
 
 def calibrate(
     model: Matting, images: Iterable[NDArray[np.float32]], observer: Observer = minmax
-) -> dict[str, Affine]:
+) -> dict[str, Quantization]:
     """Choose how the output of each filtered layer is quantized.
 
-    Only linear layers and the logits need to be observed: a ReLU6 gives 0 to 6 (`observers.RELU6`).
+    Only linear layers and the logits need to be observed: a ReLU6 gives 0 to 6.
 
     Parameters
     ----------
@@ -57,7 +58,7 @@ def calibrate(
     return _outputs(graph, {name: observer(histogram) for name, histogram in seen.items()})
 
 
-def _outputs(graph: Graph, observed: Mapping[str, tuple[float, float]]) -> dict[str, Affine]:
+def _outputs(graph: Graph, observed: Mapping[str, tuple[float, float]]) -> dict[str, Quantization]:
     filtered = [layer.name for layer in graph if isinstance(layer, Filtered)]
     ranges = {name: observed.get(name, (0.0, 6.0)) for name in filtered}
     for layer in graph:
@@ -67,7 +68,7 @@ def _outputs(graph: Graph, observed: Mapping[str, tuple[float, float]]) -> dict[
             sources = [_source(graph, name) for name in layer.inputs]
             lows, highs = zip(*(ranges[name] for name in sources), strict=True)
             ranges[sources[0]] = min(lows), max(highs)
-    return {name: Affine.of_range(*ranges[name]) for name in filtered}
+    return {name: of_range(*ranges[name]) for name in filtered}
 
 
 def _source(graph: Graph, name: str) -> str:

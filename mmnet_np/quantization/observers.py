@@ -2,59 +2,49 @@
 
 A `Histogram` collects the values; an observer, one of `OBSERVERS`, chooses the range: all of them,
 all but a share of outliers, or what makes the mean squared error of quantizing least. The range
-becomes a scale and zero point by `Affine.of_range`.
+becomes a scale and zero point by `of_range`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mmnet_np.errors import WeightsError
+from mmnet_np.quantized import Quantization
 
-__all__ = ["OBSERVERS", "RELU6", "Affine", "Histogram", "minmax", "mse", "percentile"]
+__all__ = ["OBSERVERS", "Histogram", "Observer", "minmax", "mse", "of_range", "percentile"]
 
 _BINS = 4096
-_NARROWEST = 2.0**-40
+_FIRST_LIMIT = 2.0**-20
+_LEAST_SCALE = 2.0**-20
 _OUTLIERS = 1e-4  # at either end: the usual 99.99 %
 _STEPS = 24  # of the search, for either end of the range
 
 
-class Affine(NamedTuple):
-    """How int8 stands for real values: ``real = (q - zero_point) * scale``."""
+def of_range(low: float, high: float) -> Quantization:
+    """Return the scale and zero point whose 256 values span a range.
 
-    scale: np.float32
-    zero_point: int
+    A real 0 must be one of the values, exactly, for padding: the range is widened to include it,
+    and then shifted by less than half a step. ReLU6's, 0 to 6, gives 6/255 and -128.
 
-    @classmethod
-    def of_range(cls, low: float, high: float) -> Affine:
-        """Return the scale and zero point whose 256 values span a range.
+    Parameters
+    ----------
+    low, high : float
+        Finite.
 
-        A real 0 must be one of the values, exactly, for padding: the range is widened to include
-        it, and then shifted by less than half a step.
-
-        Parameters
-        ----------
-        low, high : float
-            Finite.
-
-        Examples
-        --------
-        >>> scale, zero_point = Affine.of_range(-1.0, 4.1)
-        >>> round(float(scale), 6), zero_point
-        (0.02, -78)
-        """
-        low, high = min(low, 0.0), max(high, 0.0)
-        # A layer that gave nothing but zeros still needs a positive scale.
-        scale = np.float32(max(high - low, _NARROWEST) / 255)
-        return cls(scale, min(max(round(-128 - low / float(scale)), -128), 127))
-
-
-RELU6 = Affine(np.float32(6 / 255), -128)
-"""Of every ReLU6 output: its range is known, and one scale for all lets them be concatenated."""
+    Examples
+    --------
+    >>> scale, zero_point = of_range(-1.0, 4.1)
+    >>> round(float(scale), 6), zero_point
+    (0.02, -78)
+    """
+    low, high = min(low, 0.0), max(high, 0.0)
+    # A layer that gave nothing but zeros still needs a scale, and softmax none too small.
+    scale = np.float32(max((high - low) / 255, _LEAST_SCALE))
+    return Quantization(scale, min(max(round(-128 - low / float(scale)), -128), 127))
 
 
 class Histogram:
@@ -74,7 +64,7 @@ class Histogram:
 
     def __init__(self) -> None:
         self.low = self.high = 0.0
-        self.limit = _NARROWEST
+        self.limit = _FIRST_LIMIT
         self.counts: NDArray[np.int64] = np.zeros(_BINS, np.int64)
         self._empty = True
 
@@ -138,7 +128,7 @@ def mse(seen: Histogram) -> Range:
     values, counts = seen.centres()[full], seen.counts[full]
 
     def error(candidate: Range) -> float:
-        scale, zero_point = Affine.of_range(*candidate)
+        scale, zero_point = of_range(*candidate)
         steps = np.clip(np.rint(values / float(scale)), -128 - zero_point, 127 - zero_point)
         return float((counts * np.square(steps * float(scale) - values)).sum())
 

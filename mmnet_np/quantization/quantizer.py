@@ -14,14 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmnet_np.engine import folded
-from mmnet_np.graph import Filtered, Graph, Input
+from mmnet_np.graph import ROOT, Filtered, Graph
+from mmnet_np.quantized import INPUT, Quantization
 
-from .observers import Affine
-
-__all__ = ["INPUT", "Filters", "affines", "quantize", "quantize_filters"]
-
-INPUT = Affine(np.float32(1 / 255), -128)
-"""Of the network's input: an 8-bit photo minus 128."""
+__all__ = ["Filters", "quantize", "quantize_filters"]
 
 _LARGEST_BIAS = 2.0**30
 _LEAST_SCALE = np.float32(2.0**-40)
@@ -73,52 +69,32 @@ def quantize_filters(weights: NDArray, bias: NDArray, in_scale: np.float32) -> F
     )
 
 
-def affines(graph: Graph, outputs: Mapping[str, Affine]) -> dict[str, Affine]:
-    """Return how each layer's output is quantized.
-
-    Parameters
-    ----------
-    graph : Graph
-    outputs : mapping of str to Affine
-        Of each filtered layer. A resize keeps its input's, a concat has its first input's.
-    """
-    found: dict[str, Affine] = {}
-    for layer in graph:
-        if isinstance(layer, Input):
-            found[layer.name] = INPUT
-        elif isinstance(layer, Filtered):
-            found[layer.name] = outputs[layer.name]
-        else:
-            found[layer.name] = found[layer.inputs[0]]
-    return found
-
-
 def quantize(
-    graph: Graph, tensors: Mapping[str, NDArray], outputs: Mapping[str, Affine]
+    graph: Graph, tensors: Mapping[str, NDArray], outputs: Mapping[str, Quantization]
 ) -> dict[str, NDArray]:
-    """Return the tensors of the int8 network, as an int8 weights file has them.
+    """Return the tensors of the int8 network, as `mmnet_np.quantized` describes them.
 
     Parameters
     ----------
     graph : Graph
-        Without the auxiliary head.
     tensors : mapping of str to float32 array
         The trained variables by their checkpoint names.
-    outputs : mapping of str to Affine
+    outputs : mapping of str to Quantization
         Of each filtered layer, from `mmnet_np.quantization.calibrate`.
     """
-    known = affines(graph, outputs)
+    known: dict[str, Quantization] = {}
     made: dict[str, NDArray] = {}
     for layer in graph:
-        if not isinstance(layer, Filtered):
-            continue
-        filters = quantize_filters(*folded(layer, tensors), known[layer.inputs[0]].scale)
-        scale, zero_point = known[layer.name]
-        made |= {
-            layer.weights_name: filters.weights.reshape(layer.weights_shape()),
-            layer.scales_name: filters.scales,
-            layer.bias_name: filters.biases,
-            layer.output_name("scale"): np.array([scale], np.float32),
-            layer.output_name("zero_point"): np.array([zero_point], np.int32),
-        }
+        # A resize has its input's quantization, a concat its first input's.
+        known[layer.name] = known[layer.inputs[0]] if layer.inputs else INPUT
+        if isinstance(layer, Filtered):
+            filters = quantize_filters(*folded(layer, tensors), known[layer.name].scale)
+            known[layer.name] = outputs[layer.name]
+            scale, zero_point = known[layer.name]
+            made[layer.weights_name] = filters.weights.reshape(layer.weights_shape())
+            made[layer.bias_name] = filters.biases
+            scope = f"{ROOT}{layer.name}"
+            made[f"{scope}/weights_scale"] = filters.scales
+            made[f"{scope}/output_scale"] = np.array([scale], np.float32)
+            made[f"{scope}/output_zero_point"] = np.array([zero_point], np.int32)
     return made

@@ -39,6 +39,9 @@ class Arithmetic(Protocol):
     def filters(self, layer: Filtered) -> NDArray[np.float32]:
         """Return the filters to multiply with, in the checkpoint's layout."""
 
+    def zero_point(self, name: str) -> int | None:
+        """Return the zero point of the grid on which a resize of a tensor rounds, if it does."""
+
     def normalize(
         self, layer: Filtered, norms: Norms, moments: NDArray[np.float64], count: int, decay: float
     ) -> None:
@@ -96,6 +99,9 @@ class BatchNormArithmetic:
     def filters(self, layer: Filtered) -> NDArray[np.float32]:
         """Return the variable itself."""
         return self._variables[layer.weights_name]
+
+    def zero_point(self, name: str) -> None:
+        """Return None: nothing is rounded."""
 
     def normalize(
         self, layer: Filtered, norms: Norms, moments: NDArray[np.float64], count: int, decay: float

@@ -159,7 +159,11 @@ class TrainingNetwork:
         elif isinstance(layer, Resize):
             rows = resize.coordinates(z.shape[1], out.shape[1])
             columns = resize.coordinates(z.shape[2], out.shape[2])
-            self._share(training_unfiltered.resize_forward, z, norms, *rows, *columns, out, at)
+            grid = self.arithmetic.zero_point(layer.inputs[0])
+            self._share(
+                training_unfiltered.resize_forward, z, norms, *rows, *columns,
+                int(grid is not None), np.float32(grid or 0), out, at,
+            )  # fmt: skip
         elif isinstance(layer, Dropout):
             self._share(dropout.dropout_forward, z, norms, *self._mask(layer), out)
         first = 0
