@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 COMMAND = "train"
-RECIPE_NAMES = ("fast", "finetune", "paper")
+RECIPE_NAMES = ("fast", "finetune", "quantize", "paper")
+CALIBRATED = 64  # images, for int8
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -71,7 +72,8 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--recipe",
         choices=RECIPE_NAMES,
-        help="fast: ours (default); paper: the paper's; finetune: default with --init",
+        help="fast: ours (default); finetune: default with --init; quantize: from trained weights"
+        " to int8 ones; paper: the paper's",
     )
     add("--epochs", metavar="N", type=positive, help="default: the recipe's")
     add("--batch", metavar="N", type=positive, help="images in a batch; default: the recipe's")
@@ -126,6 +128,7 @@ def _train(
     run: Run, settings: Settings, train: list[Pair], val: list[Pair], args: argparse.Namespace
 ) -> int:
     import time
+    from itertools import islice
 
     from mmnet_np.model import Matting
     from mmnet_np.progress import Progress
@@ -150,6 +153,9 @@ def _train(
     ) as batches:
         trainer = settings.trainer(len(batches), args.threads)
         history = run.restore(trainer)
+        if not history:
+            count = -(-CALIBRATED // settings.batch)
+            trainer.prepare(image for image, _ in islice(batches.epoch(0), count))
         for epoch in range(len(history), settings.epochs):
             began = time.monotonic()
             label = f"epoch {epoch + 1}/{settings.epochs}"

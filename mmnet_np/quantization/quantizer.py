@@ -13,8 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mmnet_np.engine import folded
-from mmnet_np.graph import ROOT, Filtered, Graph
+from mmnet_np.folding import folded_layers
+from mmnet_np.graph import Filtered, Graph
 from mmnet_np.quantized import INPUT, Quantization
 
 __all__ = ["Filters", "quantize", "quantize_filters"]
@@ -51,7 +51,7 @@ def quantize_filters(weights: NDArray, bias: NDArray, in_scale: np.float32) -> F
     Parameters
     ----------
     weights : (..., C) float array
-        Output channel last, as `mmnet_np.engine.folded` gives them.
+        Output channel last, as `mmnet_np.folding.folded` gives them.
     bias : (C,) float array
     in_scale : float32
         Of the layer's input.
@@ -81,20 +81,25 @@ def quantize(
         The trained variables by their checkpoint names.
     outputs : mapping of str to Quantization
         Of each filtered layer, from `mmnet_np.quantization.calibrate`.
+
+    Raises
+    ------
+    WeightsError
+        A batch norm makes no numbers.
     """
+    layers = folded_layers(graph, tensors)
     known: dict[str, Quantization] = {}
     made: dict[str, NDArray] = {}
     for layer in graph:
         # A resize has its input's quantization, a concat its first input's.
         known[layer.name] = known[layer.inputs[0]] if layer.inputs else INPUT
         if isinstance(layer, Filtered):
-            filters = quantize_filters(*folded(layer, tensors), known[layer.name].scale)
+            filters = quantize_filters(*layers[layer.name], known[layer.name].scale)
             known[layer.name] = outputs[layer.name]
             scale, zero_point = known[layer.name]
             made[layer.weights_name] = filters.weights.reshape(layer.weights_shape())
             made[layer.bias_name] = filters.biases
-            scope = f"{ROOT}{layer.name}"
-            made[f"{scope}/weights_scale"] = filters.scales
-            made[f"{scope}/output_scale"] = np.array([scale], np.float32)
-            made[f"{scope}/output_zero_point"] = np.array([zero_point], np.int32)
+            made[layer.quantized_name("weights_scale")] = filters.scales
+            made[layer.quantized_name("output_scale")] = np.array([scale], np.float32)
+            made[layer.quantized_name("output_zero_point")] = np.array([zero_point], np.int32)
     return made

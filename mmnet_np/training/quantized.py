@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmnet_np.errors import OptionError
+from mmnet_np.folding import kernel_layout
 from mmnet_np.graph import Depthwise, Filtered, Graph, Softmax
 from mmnet_np.kernels import normalize, quantization
 from mmnet_np.kernels.batch_norm import fold_backward
@@ -154,20 +155,20 @@ class QuantizedArithmetic:
 
     def filters_backward(self, layer: Filtered, gradient: NDArray[np.float64]) -> None:
         """Pass it on, and the bias's, to the variables that were folded."""
-        d_weights = gradient / self._integers(layer).weights_scale.astype(np.float64)
+        scales = self._integers(layer).weights_scale.astype(np.float64)
+        depthwise = isinstance(layer, Depthwise)  # whose output channels are not the last axis
+        d_weights = gradient / (scales[:, np.newaxis] if depthwise else scales)
         d_bias = self._d_bias[layer.name]
         if not layer.batch_norm:
             self._gradients[layer.bias_name][...] = d_bias
         else:
-            weights = self._variables[layer.weights_name]
             gamma, mean, variance = (
                 self._variables[layer.norm_name(leaf)]
                 for leaf in ("gamma", "moving_mean", "moving_variance")
             )
-            if isinstance(layer, Depthwise):
-                weights, d_weights = weights[..., 0], d_weights[..., 0]  # output channel last
+            weights = kernel_layout(layer, self._variables[layer.weights_name])
             d_weights, d_gamma, d_beta = fold_backward(
-                weights, gamma, mean, variance, d_weights, d_bias
+                weights, gamma, mean, variance, kernel_layout(layer, d_weights), d_bias
             )
             self._gradients[layer.norm_name("gamma")][...] = d_gamma
             self._gradients[layer.norm_name("beta")][...] = d_beta

@@ -21,6 +21,7 @@ from mmnet_np.spec import Spec
 from mmnet_np.weights import store
 from mmnet_np.weights.atomic import replacing
 
+from .quantizing_trainer import QuantizingTrainer
 from .recipes import RECIPES, Recipe
 from .trainer import Trainer
 
@@ -61,6 +62,11 @@ class Settings:
             raise OptionError(f"the learning rate is {self.rate}; it must be above 0, at most 1")
         if not 0 <= self.dropout < 1:
             raise OptionError(f"dropout is {self.dropout}; it must be at least 0 and below 1")
+        if self.the_recipe().quantized:
+            if self.init is None:
+                raise OptionError("the recipe quantize starts from trained weights: give --init")
+            if self.dropout:
+                raise OptionError(f"dropout is {self.dropout}; the recipe quantize has none")
         self.spec()
 
     def spec(self) -> Spec:
@@ -90,14 +96,20 @@ class Settings:
 
     def trainer(self, batches: int, threads: int | None) -> Trainer:
         """Make the trainer, from ``init`` if that was given."""
-        trainer = Trainer(
-            self.spec(), self.the_recipe(), batch=self.batch, steps=batches * self.epochs,
+        recipe = self.the_recipe()
+        trainer = (QuantizingTrainer if recipe.quantized else Trainer)(
+            self.spec(), recipe, batch=self.batch, steps=batches * self.epochs,
             seed=self.seed, threads=threads, dropout=self.dropout,
         )  # fmt: skip
         if self.init is not None:
-            given = store.load(find_weights(self.init)).tensors
+            given = store.load(find_weights(self.init))
+            if given.dtype != "float32":
+                raise WeightsError(
+                    f"{printable(self.init)} holds {given.dtype} weights; training starts from "
+                    "float32 ones"
+                )
             # Weights for inference have no auxiliary head: that one starts fresh.
-            trainer.start_from({**trainer.variables.tensors(), **given})
+            trainer.start_from({**trainer.variables.tensors(), **given.tensors})
         return trainer
 
 
@@ -135,9 +147,11 @@ class Run:
     def weights(self, settings: Settings, trainer: Trainer, history: list[Row]) -> store.Weights:
         """Return the averaged weights with what is to be known about them."""
         name = f"mmnet-{settings.width:.2f}-{settings.size}"
+        if trainer.dtype != "float32":
+            name = f"{name}-{trainer.dtype}"
         return store.Weights(
             name=name,
-            dtype="float32",
+            dtype=trainer.dtype,
             spec=settings.spec().as_dict(),
             tensors=trainer.tensors(),
             provenance={
