@@ -1,7 +1,9 @@
 """How each kind of layer is computed: by the NumPy references or by the Numba kernels.
 
-A backend works in three moments. `prepare` turns a layer's folded weights into what its kernel
-wants, once for each model. `step` binds a kernel to arrays, once for each workspace. `Step.run`
+Here is what all backends have in common and the two of float32; `backends_int8` has int8's.
+
+A backend works in three moments. `prepare` turns a layer's parameters into what its kernel wants,
+once for each model. `step` binds a kernel to arrays, once for each workspace. `Step.run`
 then computes and allocates nothing (the references do; they are there to be read).
 
 A backend also says, with `groups`, which layers it computes together. In both of these that is
@@ -25,7 +27,10 @@ from mmnet_np.kernels.jit import Kernel
 from .graph import Convolution, Depthwise, Filtered, Graph, Layer, Pointwise, Resize, Softmax
 from .threads import Bands
 
-__all__ = ["Backend", "Group", "NumbaBackend", "NumpyBackend", "Step"]
+__all__ = [
+    "Backend", "Banded", "Group", "LayerByLayer", "NumbaBackend", "NumpyBackend", "Place",
+    "Prepared", "Step", "call",
+]  # fmt: skip
 
 Prepared = tuple[Any, ...]
 Group = tuple[Layer, ...]
@@ -45,9 +50,15 @@ class Backend(Protocol):
     """What the engine asks of a backend."""
 
     name: str
+    dtype: np.dtype
+    """Of all activations."""
 
-    def prepare(self, layer: Filtered, weights: NDArray, bias: NDArray) -> Prepared:
-        """Turn folded weights (kernel layout) and bias into kernel arguments."""
+    def prepare(self, layer: Any, parameters: Any) -> Prepared:
+        """Turn what a layer was trained to (in float32: folded weights and bias) into arguments.
+
+        For a concat, give what moves each of its inputs into it, ``move(source, target)``, or None
+        where a copy does.
+        """
 
     def groups(self, graph: Graph) -> list[Group]:
         """Cut the graph, in order, into the layers that are computed together."""
@@ -62,22 +73,23 @@ def clamp(layer: Filtered) -> tuple[np.float32, np.float32]:
     return np.float32(bounds[0]), np.float32(bounds[1])
 
 
-class _LayerByLayer:
-    """Computes each layer alone: what both backends of today do."""
+class LayerByLayer:
+    """Computes each layer alone: what all backends of today do."""
 
     def groups(self, graph: Graph) -> list[Group]:
         """Each layer alone."""
         return [(layer,) for layer in graph]
 
 
-class NumpyBackend(_LayerByLayer):
+class NumpyBackend(LayerByLayer):
     """The readable references. Needs no compilation; BLAS alone decides on its threads."""
 
     name = "numpy"
+    dtype = np.dtype(np.float32)
 
-    def prepare(self, layer: Filtered, weights: NDArray, bias: NDArray) -> Prepared:
+    def prepare(self, layer: Filtered, parameters: tuple[NDArray, NDArray]) -> Prepared:
         """Keep weights and bias as they are, with the clamp."""
-        return (weights, bias, *clamp(layer))
+        return (*parameters, *clamp(layer))
 
     def step(self, group: Group, prepared: Mapping[str, Prepared], place: Place) -> Step:
         """Bind the reference of the layer's kind."""
@@ -86,34 +98,49 @@ class NumpyBackend(_LayerByLayer):
         out, at = place(layer.name)
         ready = prepared.get(layer.name, ())
         if isinstance(layer, Pointwise):
-            return _call(layer, pointwise.reference, x, *ready, out, at)
+            return call(layer, pointwise.reference, x, *ready, out, at)
         if isinstance(layer, Depthwise):
-            return _call(
+            return call(
                 layer, depthwise.reference, x, *ready, layer.stride, layer.dilation, out, at
             )
         if isinstance(layer, Convolution):
-            return _call(layer, convolution.reference, x, *ready, layer.stride, out, at)
+            return call(layer, convolution.reference, x, *ready, layer.stride, out, at)
         if isinstance(layer, Resize):
-            return _call(layer, resize.reference, x, out, at)
+            return call(layer, resize.reference, x, out, at)
         if isinstance(layer, Softmax):
-            return _call(layer, softmax.reference, x, out)
+            return call(layer, softmax.reference, x, out)
         raise TypeError(f"no kernel for {type(layer).__name__}")
 
 
-def _call(layer: Layer, function: Callable[..., None], *arguments: Any) -> Step:
+def call(layer: Layer, function: Callable[..., None], *arguments: Any) -> Step:
+    """Bind a reference to its arguments."""
     return Step((layer.name,), lambda: function(*arguments))
 
 
-class NumbaBackend(_LayerByLayer):
-    """The tuned kernels, their rows shared among threads."""
-
-    name = "numba"
+class Banded(LayerByLayer):
+    """Runs kernels, their rows shared among threads."""
 
     def __init__(self, bands: Bands) -> None:
         self._bands = bands
 
-    def prepare(self, layer: Filtered, weights: NDArray, bias: NDArray) -> Prepared:
+    def bind(self, layer: Layer, kernel: Kernel, *arguments: Any) -> Step:
+        """Bind a kernel to its arguments, of which the last array is the output."""
+        out = next(a for a in reversed(arguments) if isinstance(a, np.ndarray))
+        rows = out.shape[0] * out.shape[1]
+        values = rows * out.shape[2] * layer.channels
+        compiled, run = kernel.compiled(), self._bands.run
+        return Step((layer.name,), lambda: run(compiled, arguments, rows, values))
+
+
+class NumbaBackend(Banded):
+    """The tuned kernels."""
+
+    name = "numba"
+    dtype = np.dtype(np.float32)
+
+    def prepare(self, layer: Filtered, parameters: tuple[NDArray, NDArray]) -> Prepared:
         """Pack the weights for the register tile, or border them with zeros for depthwise."""
+        weights, bias = parameters
         if isinstance(layer, Depthwise):
             return (taps.zero_bordered(weights), np.ascontiguousarray(bias), *clamp(layer))
         matrix = weights.reshape(-1, layer.channels)  # (taps * I, O)
@@ -127,27 +154,20 @@ class NumbaBackend(_LayerByLayer):
         out, at = place(layer.name)
         ready = prepared.get(layer.name, ())
         if isinstance(layer, Pointwise):
-            return self._bind(layer, pointwise.pointwise, x, *ready, out, at)
+            return self.bind(layer, pointwise.pointwise, x, *ready, out, at)
         if isinstance(layer, Depthwise):
             geometry = layer.stride, layer.dilation
             y_taps = taps.row_table(x.shape[1], out.shape[1], *geometry)
             runs = taps.run_table(x.shape[2], out.shape[2], *geometry)
-            return self._bind(
+            return self.bind(
                 layer, depthwise.depthwise, x, *ready, layer.stride, y_taps, runs, out, at
             )
         if isinstance(layer, Convolution):
-            return self._bind(layer, convolution.convolution, x, *ready, layer.stride, out, at)
+            return self.bind(layer, convolution.convolution, x, *ready, layer.stride, out, at)
         if isinstance(layer, Resize):
             rows = resize.coordinates(x.shape[1], out.shape[1])
             columns = resize.coordinates(x.shape[2], out.shape[2])
-            return self._bind(layer, resize.resize, x, *rows, *columns, out, at)
+            return self.bind(layer, resize.resize, x, *rows, *columns, out, at)
         if isinstance(layer, Softmax):
-            return self._bind(layer, softmax.softmax, x, out)
+            return self.bind(layer, softmax.softmax, x, out)
         raise TypeError(f"no kernel for {type(layer).__name__}")
-
-    def _bind(self, layer: Layer, kernel: Kernel, *arguments: Any) -> Step:
-        out = next(a for a in reversed(arguments) if isinstance(a, np.ndarray))
-        rows = out.shape[0] * out.shape[1]
-        values = rows * out.shape[2] * layer.channels
-        compiled, run = kernel.compiled(), self._bands.run
-        return Step((layer.name,), lambda: run(compiled, arguments, rows, values))

@@ -1,7 +1,9 @@
-"""Runs a graph: folds and prepares weights once, plans memory once per input size, then steps.
+"""Runs a graph: prepares weights once, plans memory once per input size, then steps.
 
 An `Engine` belongs to one set of weights and one backend; a `Workspace` to one input size. Several
-threads may run one engine at a time, each with a workspace of its own.
+threads may run one engine at a time, each with a workspace of its own. Nothing here knows whether a
+network is float32 or int8 but by its backend's dtype; `folding` makes float32's parameters,
+`quantized` int8's.
 """
 
 from __future__ import annotations
@@ -10,40 +12,20 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import zip_longest
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mmnet_np.kernels import batch_norm
-from mmnet_np.weights.errors import WeightsError
-
 from .backends import Backend, Prepared, Step
-from .graph import Concat, Depthwise, Filtered, Graph, Input
+from .graph import Concat, Graph, Input
 from .plan import ALIGNMENT, plan
 
-__all__ = ["Engine", "Workspace", "folded"]
+__all__ = ["Engine", "Workspace"]
 
 _SIZES_KEPT = 4
 """Input sizes whose workspaces are kept for reuse."""
-
-
-def folded(
-    layer: Filtered, tensors: Mapping[str, NDArray[np.float32]]
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return a layer's weights and bias in kernel layout, its batch norm folded in.
-
-    A pointwise filter becomes (I, O), a depthwise one (3, 3, C), a full one stays (3, 3, I, O).
-    """
-    weights = tensors[layer.weights_name]
-    if isinstance(layer, Depthwise):
-        weights = weights[..., 0]  # (3, 3, C, 1) -> (3, 3, C)
-    elif layer.kernel_size == 1:
-        weights = weights[0, 0]  # (1, 1, I, O) -> (I, O)
-    if not layer.batch_norm:
-        return weights, tensors[layer.bias_name]
-    norm = (tensors[layer.norm_name(leaf)]
-            for leaf in ("gamma", "beta", "moving_mean", "moving_variance"))  # fmt: skip
-    return batch_norm.fold(weights, *norm)
 
 
 class Engine:
@@ -52,27 +34,21 @@ class Engine:
     Parameters
     ----------
     graph : Graph
-    tensors : mapping of str to float32 array
-        The variables by their checkpoint names (`graph.parameters`).
+    parameters : mapping
+        Layer name to what the backend's `prepare` takes: `folding.folded_layers`, or
+        `quantized.QuantizedNetwork.integers`.
     backend : Backend
     """
 
-    def __init__(
-        self, graph: Graph, tensors: Mapping[str, NDArray[np.float32]], backend: Backend
-    ) -> None:
+    def __init__(self, graph: Graph, parameters: Mapping[str, Any], backend: Backend) -> None:
         self.graph = graph
         self.backend = backend
         self.groups = backend.groups(graph)
-        self.prepared: dict[str, Prepared] = {}
-        for layer in graph:
-            if isinstance(layer, Filtered):
-                with np.errstate(all="ignore"):
-                    weights, bias = folded(layer, tensors)
-                if not (np.isfinite(weights).all() and np.isfinite(bias).all()):
-                    raise WeightsError(
-                        f"the batch norm of {layer.name} is impossible: folding it gives no numbers"
-                    )
-                self.prepared[layer.name] = backend.prepare(layer, weights, bias)
+        self.prepared: dict[str, Prepared] = {
+            layer.name: backend.prepare(layer, parameters[layer.name])
+            for layer in graph
+            if layer.name in parameters
+        }
         self._free: OrderedDict[tuple[int, int], list[Workspace]] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -100,23 +76,24 @@ class Workspace:
 
     Attributes
     ----------
-    input : (1, height, width, 3) float32 array
+    input : (1, height, width, 3) array of the backend's dtype
         Write the image here before each `run`, which reuses its space.
-    output : (1, height, width, 2) float32 array
+    output : (1, height, width, 2) array
         Softmax of the logits; alpha is channel 1. Valid until the next `run`.
     """
 
     def __init__(self, engine: Engine, height: int, width: int) -> None:
         names = [[layer.name for layer in group] for group in engine.groups]
-        laid_out = plan(engine.graph, 1, height, width, together=names)
+        dtype = engine.backend.dtype
+        laid_out = plan(engine.graph, 1, height, width, dtype.itemsize, together=names)
         raw = np.zeros(laid_out.size + ALIGNMENT, np.uint8)
         arena = raw[-raw.ctypes.data % ALIGNMENT :]
         self._buffers: dict[str, NDArray] = {}
         self._places = laid_out.places
         for name, place in laid_out.places.items():
-            length = int(np.prod(place.shape)) * 4
+            length = int(np.prod(place.shape)) * dtype.itemsize
             part = arena[place.offset : place.offset + length]
-            self._buffers[name] = part.view(np.float32).reshape(place.shape)
+            self._buffers[name] = part.view(dtype).reshape(place.shape)
         self.input = self._buffers["input"]
         self.output = self._buffers[engine.graph.output]
         self.steps = list(self._bind(engine))
@@ -130,31 +107,37 @@ class Workspace:
             if isinstance(first, Input):
                 continue
             if isinstance(first, Concat):
-                yield Step((first.name,), self._copies(first))
+                yield Step((first.name,), self._copies(first, engine.prepared.get(first.name, ())))
             else:
                 yield engine.backend.step(group, engine.prepared, place)
 
-    def _copies(self, layer: Concat) -> Callable[[], None]:
-        """Return what fills a concat with those inputs that were not computed in place."""
+    def _copies(self, layer: Concat, moves: Prepared) -> Callable[[], None]:
+        """Return what fills a concat with those inputs that were not computed in place.
+
+        ``moves`` has for each input what moves it, or None for a copy; it may be empty.
+        """
         out, pending, at = self._buffers[layer.name], [], 0
-        for name in layer.inputs:
+        for name, move in zip_longest(layer.inputs, moves):
             source = self.value(name)
-            if not np.shares_memory(source, out):
-                pending.append((out[..., at : at + source.shape[3]], source))
+            target = out[..., at : at + source.shape[3]]
             at += source.shape[3]
+            if move is not None:
+                pending.append((move, source, target))
+            elif not np.shares_memory(source, out):
+                pending.append((_copy, source, target))
 
-        def copy() -> None:
-            for target, source in pending:
-                np.copyto(target, source)
+        def fill() -> None:
+            for move, source, target in pending:
+                move(source, target)
 
-        return copy
+        return fill
 
-    def value(self, name: str) -> NDArray[np.float32]:
+    def value(self, name: str) -> NDArray:
         """Return a view of a layer's output: valid after its step, until its space is reused."""
         place = self._places[name]
         return self._buffers[name][..., place.at : place.at + place.channels]
 
-    def run(self, visit: Callable[[str, NDArray[np.float32]], None] | None = None) -> None:
+    def run(self, visit: Callable[[str, NDArray], None] | None = None) -> None:
         """Compute all layers in order.
 
         Parameters
@@ -167,3 +150,7 @@ class Workspace:
             if visit is not None:
                 for name in step.layers:
                     visit(name, self.value(name))
+
+
+def _copy(source: NDArray, target: NDArray) -> None:
+    np.copyto(target, source)

@@ -84,12 +84,19 @@ class Filtered(Layer):
 
     @property
     def bias_name(self) -> str:
-        """Full name of the bias; only layers without batch norm have one."""
+        """Full name of the bias: in float32 only layers without batch norm have one."""
         return f"{ROOT}{self.name}/biases"
 
     def norm_name(self, leaf: str) -> str:
         """Full name of a batch norm variable: gamma, beta, moving_mean or moving_variance."""
         return f"{ROOT}{self.name}/BatchNorm/{leaf}"
+
+    def quantized_name(self, leaf: str) -> str:
+        """Full name of what only an int8 network has.
+
+        ``weights_scale``, ``output_scale`` or ``output_zero_point``.
+        """
+        return f"{ROOT}{self.name}/{leaf}"
 
     def weights_shape(self) -> tuple[int, int, int, int]:
         """Return the filters' shape in the checkpoint's layout."""

@@ -5,31 +5,36 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from mmnet_np.kernels import cache, jit
+from mmnet_np.kernels.fixed_point import ROUNDINGS
 from mmnet_np.weights import store
 from mmnet_np.weights.errors import WeightsError
 from mmnet_np.weights.files import shown
 
-from .backends import Backend, NumbaBackend, NumpyBackend
+from .dtypes import DTYPES, Int8
 from .engine import Engine
 from .errors import ImageError, MMNetError, OptionError
-from .graph import build, parameters
+from .graph import build
 from .preprocess import alpha_bands, as_rgb, network_input
+from .quantized import Quantization, QuantizedNetwork
 from .spec import Spec, check_size, whole
 from .threads import Bands
 
-__all__ = ["BACKENDS", "DTYPES", "SHIPPED", "Matting", "find_weights", "load"]
+__all__ = ["BACKENDS", "DEFAULT", "DTYPES", "SHIPPED", "Matting", "find_weights", "load"]
 
 BACKENDS = ("auto", "numpy", "numba")
-DTYPES = ("float32",)
 
-SHIPPED = ("mmnet-1.00-256", "mmnet-1.00-128")
-"""Names of the models that belong in the package, the first being the default."""
+SHIPPED = ("mmnet-1.00-256", "mmnet-1.00-128", "mmnet-1.00-256-int8", "mmnet-1.00-128-int8")
+"""Names of the models that belong in the package."""
+
+DEFAULT = {"float32": "mmnet-1.00-256", "int8": "mmnet-1.00-256-int8"}
+"""The shipped model that is taken when none is named, by dtype."""
 
 _COMPILE_SECONDS = 5.0
 """About what compiling all kernels costs on a 2-core x86-64. `backend="auto"` goes on with NumPy
@@ -49,11 +54,12 @@ _LOAD_SECONDS = 0.6
 def load(
     weights: str | os.PathLike[str] | None = None,
     *,
-    dtype: str = "float32",
+    dtype: str | None = None,
     backend: str = "auto",
     threads: int | None = None,
     size: int | None = None,
     images: int | None = None,
+    rounding: str = "double",
 ) -> Matting:
     """Load a model.
 
@@ -61,8 +67,9 @@ def load(
     ----------
     weights : path, name or None
         A weights file (``.h5``), the name of a shipped model, or None for the default one.
-    dtype : {"float32"}
-        Arithmetic to run in.
+    dtype : {"float32", "int8"}, optional
+        Arithmetic that the weights must be for; by default whatever the file holds, and of the
+        shipped models the float32 one.
     backend : {"auto", "numpy", "numba"}
         "auto" takes the Numba kernels when they are already compiled for this machine or when
         there is enough work to repay compiling them, else NumPy.
@@ -74,6 +81,9 @@ def load(
     images : int, optional
         How many photos are coming, where that is known: with few of them "auto" takes NumPy, with
         many Numba.
+    rounding : {"double", "single"}
+        How an int8 network's sums are rounded (`mmnet_np.kernels.fixed_point`): "double" is the
+        default of TensorFlow Lite, "single" another dialect that some builds and DSPs speak.
 
     Returns
     -------
@@ -84,10 +94,12 @@ def load(
     WeightsError
         The file is missing, damaged or not MMNet's.
     OptionError
-        An argument outside what is allowed.
+        An argument outside what is allowed, or a dtype that is not the weights'.
     """
-    if dtype not in DTYPES:
+    if dtype is not None and dtype not in DTYPES:
         raise OptionError(f"dtype is {dtype!r}; it must be one of {', '.join(DTYPES)}")
+    if rounding not in ROUNDINGS:
+        raise OptionError(f"rounding is {rounding!r}; it must be one of {', '.join(ROUNDINGS)}")
     if backend not in BACKENDS:
         raise OptionError(f"backend is {backend!r}; it must be one of {', '.join(BACKENDS)}")
     if backend == "numba" and not jit.has_numba():
@@ -97,7 +109,7 @@ def load(
         check_size(size, size)
     threads = None if threads is None else whole("threads", threads)
     images = None if images is None else whole("images", images)
-    path = find_weights(weights)
+    path = find_weights(weights, dtype)
     try:
         stored = store.load(path)
     except WeightsError as error:
@@ -107,15 +119,19 @@ def load(
                 "weights file of it"
             ) from None
         raise
-    return Matting(stored, backend=backend, threads=threads, size=size, images=images)
+    if dtype not in (None, stored.dtype):
+        raise OptionError(f"dtype is {dtype!r}, but {shown(path)} holds {stored.dtype} weights")
+    return Matting(
+        stored, backend=backend, threads=threads, size=size, images=images, rounding=rounding
+    )
 
 
-def find_weights(weights: str | os.PathLike[str] | None) -> Path:
-    """Return the path of a weights file given by path or by a shipped model's name."""
+def find_weights(weights: str | os.PathLike[str] | None, dtype: str | None = None) -> Path:
+    """Return the path of a weights file given by path, by a shipped model's name or by dtype."""
     if weights is not None and not isinstance(weights, str | os.PathLike):
         raise WeightsError(f"weights is a {type(weights).__name__}; it must be a path or a name")
     if weights is None or str(weights) in SHIPPED:
-        name = SHIPPED[0] if weights is None else str(weights)
+        name = DEFAULT[dtype or "float32"] if weights is None else str(weights)
         path = Path(store.__file__).with_name("pretrained") / f"{name}.h5"
         if path.is_file():
             return path
@@ -126,13 +142,13 @@ def find_weights(weights: str | os.PathLike[str] | None) -> Path:
     return Path(weights)
 
 
-def _repays(images: int | None) -> bool:
+def _repays(images: int | None, kernels: str) -> bool:
     """Say whether Numba is the faster way to so many images; unknown, if it is compiled already."""
     if images is None:
-        return cache.is_warm()
+        return cache.is_warm(kernels)
     if images < _LOAD_IMAGES:
         return False
-    return images >= _COMPILE_IMAGES or cache.is_warm()
+    return images >= _COMPILE_IMAGES or cache.is_warm(kernels)
 
 
 class Matting:
@@ -147,7 +163,9 @@ class Matting:
     width : float
         Width multiplier.
     dtype : str
-        ``"float32"``.
+        ``"float32"`` or ``"int8"``.
+    rounding : str
+        ``"double"``, or ``"single"`` for an int8 model loaded so.
     variant : str
         ``"full"`` or one of the ablations.
     """
@@ -160,30 +178,22 @@ class Matting:
         threads: int | None = None,
         size: int | None = None,
         images: int | None = None,
+        rounding: str = "double",
     ) -> None:
         try:
             spec = Spec.from_dict(stored.spec)
         except MMNetError as error:
             raise WeightsError(f"{shown(stored.name)}: {error}") from None
-        if stored.dtype != "float32":
-            raise WeightsError(
-                f"{shown(stored.name)} holds {stored.dtype} weights; this version runs float32 ones"
-            )
-        graph = build(spec)
-        # The auxiliary head may be there for further training; inference has no use for it.
-        trained = parameters(build(spec, auxiliary=True))
-        needed = parameters(graph)
-        present = {n: s for n, s in trained.items() if n in needed or n in stored.tensors}
-        store.check_tensors(stored.tensors, present, shown(stored.name))
-        self.name, self.dtype = stored.name, stored.dtype
+        self.name, self.dtype, self.rounding = stored.name, stored.dtype, rounding
         self.spec, self.variant = spec, spec.variant
         self.size, self.width = size or spec.size, spec.width
-        self._graph, self._tensors = graph, stored.tensors
+        self._graph = build(spec)
+        self._arithmetic = DTYPES[stored.dtype](self._graph, spec, stored, rounding)
         self._bands = Bands(1 if threads is None else threads)
         self._undecided = False
         self._numpy_seconds = 0.0
         if backend == "auto":
-            ready = jit.has_numba() and _repays(images)
+            ready = jit.has_numba() and _repays(images, self._arithmetic.kernels)
             self._undecided = jit.has_numba() and not ready
             backend = "numba" if ready else "numpy"
         self._engine = self._make(backend)
@@ -205,13 +215,11 @@ class Matting:
         )
 
     def _make(self, name: str) -> Engine:
-        if name == "numpy":
-            backend: Backend = NumpyBackend()
-        else:
-            backend = NumbaBackend(self._bands)
-            if not cache.is_warm():
-                jit.compile_all()
-        return Engine(self._graph, self._tensors, backend)
+        arithmetic = self._arithmetic
+        backend = arithmetic.backend(name, self._bands)
+        if name == "numba" and not cache.is_warm(arithmetic.kernels):
+            jit.compile_all(arithmetic.kernels)
+        return Engine(self._graph, arithmetic.parameters, backend)
 
     def predict(self, image: Image.Image | NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the alpha matte of a photo, at the photo's own size.
@@ -243,7 +251,9 @@ class Matting:
         height, width = (
             image.shape[:2] if isinstance(image, np.ndarray) else (image.height, image.width)
         )
-        small = self.forward(network_input(image, self.size, self.size)[np.newaxis])[0]
+        prepared = network_input(image, self.size, self.size)[np.newaxis]
+        x = self._arithmetic.from_photo(prepared, self._engine.backend)
+        small = self._arithmetic.to_alpha(self.forward(x)[0])
         alpha: NDArray = np.empty((height, width), dtype)
         for first, rows in alpha_bands(small, height, width):
             if dtype is np.uint8:
@@ -252,18 +262,19 @@ class Matting:
             alpha[first : first + len(rows)] = rows
         return alpha
 
-    def forward(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+    def forward(self, x: NDArray) -> NDArray:
         """Run the network on prepared inputs.
 
         Parameters
         ----------
-        x : (N, h, w, 3) float32 array in [0, 1]
-            h and w are multiples of 16; they need not be `size`.
+        x : (N, h, w, 3) float32 array in [0, 1], or int8 array
+            Of the model's dtype; int8 is a uint8 photo minus 128 (scale 1/255, zero point -128). h
+            and w are multiples of 16; they need not be `size`.
 
         Returns
         -------
-        (N, h, w) float32 array in [0, 1]
-            Alpha.
+        (N, h, w) float32 array in [0, 1], or int8 array
+            Alpha; int8 at scale 1/256, zero point -128.
 
         Raises
         ------
@@ -273,7 +284,7 @@ class Matting:
             h or w is no multiple of 16.
         """
         self._check(x)
-        alpha = np.empty(x.shape[:3], np.float32)
+        alpha = np.empty(x.shape[:3], x.dtype)
         for image, out in zip(x, alpha, strict=True):
             self._reconsider()
             began = time.perf_counter()
@@ -285,26 +296,25 @@ class Matting:
                 out[...] = workspace.output[0, :, :, 1]
             if self._undecided:
                 self._numpy_seconds += time.perf_counter() - began
-        if not np.isfinite(alpha).all():
-            raise WeightsError(f"{shown(self.name)}: its values overflow; they make no matte")
+        self._arithmetic.check_alpha(alpha)
         return alpha
 
-    def intermediates(self, x: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+    def intermediates(self, x: NDArray) -> dict[str, NDArray]:
         """Run the network and return every layer's output.
 
         Parameters
         ----------
-        x : (N, h, w, 3) float32 array in [0, 1]
+        x : (N, h, w, 3) array
             As for `forward`.
 
         Returns
         -------
-        dict of str to (N, h', w', C) float32 array
+        dict of str to (N, h', w', C) array of the model's dtype
             By layer name, in graph order; ``"input"`` first, the softmax last. A layer named
             ``S`` with variables has them under ``MMNet/S/`` in the weights.
         """
         self._check(x)
-        found: dict[str, list[NDArray[np.float32]]] = {layer.name: [] for layer in self._graph}
+        found: dict[str, list[NDArray]] = {layer.name: [] for layer in self._graph}
         with self._engine.workspace(*x.shape[1:3]) as workspace:
             for image in x:
                 workspace.input[0] = image
@@ -312,24 +322,73 @@ class Matting:
                 workspace.run(lambda name, value: found[name].append(value[0].copy()))
         return {name: np.stack(values) for name, values in found.items()}
 
-    def _check(self, x: NDArray[np.float32]) -> None:
-        if not isinstance(x, np.ndarray) or x.dtype != np.float32 or x.ndim != 4 or x.shape[3] != 3:
+    def quantization(self, layer: str) -> Quantization:
+        """Return scale and zero point of a layer: ``real = (q - zero_point) * scale``.
+
+        Parameters
+        ----------
+        layer : str
+            A name that `intermediates` gives, ``"input"`` among them.
+
+        Raises
+        ------
+        OptionError
+            The model is float32, or has no such layer.
+        """
+        return self._quantized(layer).quantizations[layer]
+
+    def integers(self, layer: str) -> dict[str, Any]:
+        """Return what the int8 kernels know of a layer, derived from its scales once.
+
+        Parameters
+        ----------
+        layer : str
+            As for `quantization`.
+
+        Returns
+        -------
+        dict
+            ``output_scale`` and ``output_zero_point``, and of layers that compute something
+            ``input_scale`` and ``input_zero_point``. A convolution also has ``weights`` (int8, the
+            checkpoint's layout), ``weights_scale`` (O,), ``bias``, ``multiplier`` and ``shift``
+            (O,) int32, ``lower`` and ``upper``. The softmax has its ``table`` (256, 256), alpha at
+            ``[q0 + 128, q1 + 128]``. A concat has arrays over its inputs, among them ``multiplier``
+            and ``shift``; with a multiplier of 0 an input is copied.
+
+        Raises
+        ------
+        OptionError
+            The model is float32, or has no such layer.
+        """
+        return self._quantized(layer).plain(layer)
+
+    def _quantized(self, layer: str) -> QuantizedNetwork:
+        if not isinstance(self._arithmetic, Int8):
+            raise OptionError(f"{shown(self.name)} is {self.dtype}; only int8 is quantized")
+        if layer not in self._arithmetic.network.quantizations:
+            raise OptionError(f"there is no layer {shown(repr(layer))} in {shown(self.name)}")
+        return self._arithmetic.network
+
+    def _check(self, x: NDArray) -> None:
+        if not isinstance(x, np.ndarray) or x.dtype != self.dtype or x.ndim != 4 or x.shape[3] != 3:
             kind = (
                 f"{x.dtype} array of shape {x.shape}"
                 if isinstance(x, np.ndarray)
                 else type(x).__name__
             )
-            raise ImageError(f"the input is a {kind}; it must be (N, height, width, 3) float32")
+            raise ImageError(
+                f"the input is a {kind}; it must be (N, height, width, 3) {self.dtype}"
+            )
         if not len(x):
             raise ImageError("the input holds no image")
         check_size(*x.shape[1:3])
-        if not np.isfinite(x).all():
-            raise ImageError("the input has NaN or infinite values")
+        self._arithmetic.check_input(x)
 
     def _reconsider(self) -> None:
         """Under "auto", go over to Numba once NumPy has taken as long as compiling would have."""
         if not self._undecided or self._numpy_seconds <= _LOAD_SECONDS:
             return
-        if self._numpy_seconds > (_LOAD_SECONDS if cache.is_warm() else _COMPILE_SECONDS):
+        warm = cache.is_warm(self._arithmetic.kernels)
+        if self._numpy_seconds > (_LOAD_SECONDS if warm else _COMPILE_SECONDS):
             self._undecided = False
             self._engine = self._make("numba")

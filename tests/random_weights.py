@@ -4,12 +4,13 @@ Each layer keeps its input's scale, as in a trained network: with larger weights
 chaotic and multiplies every rounding error a hundredfold on its way to the logits.
 """
 
+import dataclasses
 import math
 import sys
 
 import numpy as np
 
-from mmnet_np.graph import build, parameters
+from mmnet_np.graph import Depthwise, Filtered, build, parameters
 from mmnet_np.spec import Spec
 from mmnet_np.weights import store
 
@@ -47,6 +48,48 @@ def random_weights(spec=None, seed=0):
         tensors=random_tensors(spec, seed),
         provenance={"made_by": "tests"},
         licence="none needed",
+    )
+
+
+def random_int8_tensors(spec, seed=0):
+    """Tensors of an int8 network whose activations spread over their ranges, as a trained one's do.
+
+    Outputs of ReLU6 have scale 6/255 and zero point -128; those of linear layers, and the logits,
+    scales and zero points of their own.
+    """
+    rng = np.random.default_rng(seed)
+    graph = build(spec)
+    tensors, scales = {}, {"input": 1 / 255}
+    for layer in graph:
+        source = scales[layer.inputs[0]] if layer.inputs else None
+        if not isinstance(layer, Filtered):
+            scales.setdefault(layer.name, source)
+            continue
+        shape = layer.weights_shape()
+        fan_in = math.prod(shape[:2]) * (1 if isinstance(layer, Depthwise) else shape[2])
+        weights = rng.integers(-127, 128, shape)
+        # Inputs of about a third of a range of 6, as many weights of either sign, a mean above 0.
+        weights_scale = rng.uniform(0.5, 1.5, layer.channels) / 73 / math.sqrt(fan_in)
+        scale = np.float32(6 / 255) if layer.relu6 else np.float32(rng.uniform(0.02, 0.05))
+        zero_point = -128 if layer.relu6 else int(rng.integers(-30, 31))
+        bias = rng.normal(0.7, 0.7, layer.channels) / (source * weights_scale)
+        tensors[layer.weights_name] = weights.astype(np.int8)
+        tensors[layer.bias_name] = np.rint(bias).astype(np.int32)
+        tensors[layer.quantized_name("weights_scale")] = weights_scale.astype(np.float32)
+        tensors[layer.quantized_name("output_scale")] = np.array([scale], np.float32)
+        tensors[layer.quantized_name("output_zero_point")] = np.array([zero_point], np.int32)
+        scales[layer.name] = float(scale)
+    return tensors
+
+
+def random_int8_weights(spec=None, seed=0):
+    """An int8 `store.Weights` of a spec."""
+    spec = spec or Spec(0.5)
+    return dataclasses.replace(
+        random_weights(spec),
+        name=f"random-{spec.width:.2f}-{spec.size}-int8",
+        dtype="int8",
+        tensors=random_int8_tensors(spec, seed),
     )
 
 

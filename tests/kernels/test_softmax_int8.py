@@ -61,11 +61,11 @@ def test_more_foreground_never_means_less_alpha(scale):
 
 @settings(max_examples=20)
 @given(st.floats(0.001, 1.0))
-def test_within_one_step_of_the_real_softmax(scale):
+def test_the_real_softmax_rounded(scale):
     """And the two channels' add up to one, give or take their roundings."""
     pairs = softmax_int8.table(scale).astype(int)
     real = 256 / (1 + np.exp(np.float64(np.float32(scale)) * (Q[:, np.newaxis] - Q))) - 128
-    assert np.abs(pairs - np.minimum(real, 127)).max() <= 1
+    assert np.abs(pairs - np.minimum(real, 127)).max() < 0.51
     assert np.abs(pairs + pairs.T).max() <= 1
 
 

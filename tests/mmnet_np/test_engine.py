@@ -7,6 +7,7 @@ from random_weights import random_tensors
 
 from mmnet_np.backends import NumbaBackend, NumpyBackend
 from mmnet_np.engine import Engine
+from mmnet_np.folding import folded_layers
 from mmnet_np.graph import build
 from mmnet_np.kernels import jit
 from mmnet_np.preprocess import network_input
@@ -17,10 +18,15 @@ from mmnet_np.weights import convert
 needs_numba = pytest.mark.skipif(not jit.has_numba(), reason="Numba is not installed")
 
 
+def engine_of(spec, backend):
+    graph = build(spec)
+    return Engine(graph, folded_layers(graph, random_tensors(spec)), backend)
+
+
 def run(graph, tensors, backend, x):
     """Every layer's output for one image."""
     found = {}
-    engine = Engine(graph, tensors, backend)
+    engine = Engine(graph, folded_layers(graph, tensors), backend)
     with engine.workspace(*x.shape[:2]) as workspace:
         workspace.input[0] = x
         workspace.run(lambda name, value: found.setdefault(name, value.copy()))
@@ -66,7 +72,7 @@ def test_a_second_run_gives_the_same_bits(name):
     """Nothing is left over in the arena."""
     spec = Spec(0.5)
     backend = NumpyBackend() if name == "numpy" else NumbaBackend(Bands(2))
-    engine = Engine(build(spec), random_tensors(spec), backend)
+    engine = engine_of(spec, backend)
     results = []
     with engine.workspace(64, 64) as workspace:
         for seed in (1, 2, 1):
@@ -78,7 +84,7 @@ def test_a_second_run_gives_the_same_bits(name):
 
 def test_workspaces_are_reused_and_bounded():
     spec = Spec(0.5)
-    engine = Engine(build(spec), random_tensors(spec), NumpyBackend())
+    engine = engine_of(spec, NumpyBackend())
     with engine.workspace(16, 16) as first, engine.workspace(16, 16) as second:
         assert first is not second
     with engine.workspace(16, 16) as again:

@@ -123,7 +123,8 @@ def test_forward_names_bad_input(model, bad, error, sentence):
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"dtype": "float16"}, "dtype is 'float16'; it must be one of float32"),
+        ({"dtype": "float16"}, "dtype is 'float16'; it must be one of float32, int8"),
+        ({"rounding": "up"}, "rounding is 'up'; it must be one of double, single"),
         ({"backend": "cuda"}, "backend is 'cuda'; it must be one of auto, numpy, numba"),
         ({"threads": 0}, "threads is 0; it must be from 1 to 1024"),
         ({"size": 200}, "the input's height is 200; it must be a multiple of 16 up to 16384"),
@@ -163,7 +164,7 @@ def test_another_size_than_trained(weights_file):
 
 
 def test_auto_takes_numpy_first_and_numba_once_it_pays(weights_file, monkeypatch):
-    monkeypatch.setattr(cache, "is_warm", lambda: False)
+    monkeypatch.setattr(cache, "is_warm", lambda group: False)
     model = mmnet_np.load(weights_file, size=16)
     assert model.backend == "numpy"
     if not jit.has_numba():
@@ -178,15 +179,15 @@ def test_auto_takes_numpy_first_and_numba_once_it_pays(weights_file, monkeypatch
 
 @needs_numba
 def test_auto_takes_numba_when_warm_or_when_many_images_come(weights_file, monkeypatch):
-    monkeypatch.setattr(cache, "is_warm", lambda: True)
+    monkeypatch.setattr(cache, "is_warm", lambda group: True)
     assert mmnet_np.load(weights_file).backend == "numba"
-    monkeypatch.setattr(cache, "is_warm", lambda: False)
+    monkeypatch.setattr(cache, "is_warm", lambda group: False)
     assert mmnet_np.load(weights_file, images=10_000).backend == "numba"
 
 
 @needs_numba
 def test_auto_does_not_even_load_numba_for_few_images(weights_file, monkeypatch):
-    monkeypatch.setattr(cache, "is_warm", lambda: True)
+    monkeypatch.setattr(cache, "is_warm", lambda group: True)
     assert mmnet_np.load(weights_file, images=1).backend == "numpy"
     assert mmnet_np.load(weights_file, images=100).backend == "numba"
 

@@ -1,0 +1,151 @@
+"""The backends of int8 networks: NumPy references and Numba kernels, with the same bits.
+
+Parameters are `quantized.QuantizedNetwork.integers`. The references take them as they are; for the
+Numba kernels weights are packed, the output stage becomes a table, and where every tap of a sum is
+counted the input's zero point goes into the bias (`OutputStage.folding`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmnet_np.kernels import (
+    convolution_int8,
+    depthwise_int8,
+    pointwise_int8,
+    quantization,
+    resize_int8,
+    softmax_int8,
+    taps,
+    tile_int8,
+)
+from mmnet_np.kernels.output_stage import OutputStage
+
+from .backends import Banded, Group, LayerByLayer, Place, Prepared, Step, call
+from .folding import kernel_layout
+from .graph import Concat, Convolution, Depthwise, Layer, Pointwise, Resize, Softmax
+from .quantized import ConcatIntegers, ConvolutionIntegers, Quantization, SoftmaxIntegers
+
+__all__ = ["NumbaInt8Backend", "NumpyInt8Backend"]
+
+Integers = ConvolutionIntegers | ConcatIntegers | SoftmaxIntegers
+Move = Callable[[NDArray, NDArray], None]
+
+
+def _moves(integers: ConcatIntegers, requantizing: Callable[[int, OutputStage], Move]) -> Prepared:
+    """Return what moves each input of a concat: None for a copy."""
+    return tuple(
+        None if stage is None else requantizing(source.zero_point, stage)
+        for source, stage in zip(integers.inputs, integers.stages, strict=True)
+    )
+
+
+class NumpyInt8Backend(LayerByLayer):
+    """The readable references, which define the result."""
+
+    name = "numpy"
+    dtype = np.dtype(np.int8)
+
+    def prepare(self, layer: Layer, integers: Integers) -> Prepared:
+        """Bring the weights into kernel layout; all else stays as it is."""
+        if isinstance(layer, Concat):
+            return _moves(integers, self._requantizing)
+        if isinstance(layer, Softmax):
+            return (integers.table,)
+        weights = kernel_layout(layer, integers.weights)
+        return (integers.input.zero_point, weights, integers.stage)
+
+    def _requantizing(self, zero_point: int, stage: OutputStage) -> Move:
+        return lambda x, out: quantization.requantize_reference(x, zero_point, stage, out)
+
+    def step(self, group: Group, prepared: Mapping[str, Prepared], place: Place) -> Step:
+        """Bind the reference of the layer's kind."""
+        (layer,) = group
+        x, _ = place(layer.inputs[0])
+        out, at = place(layer.name)
+        ready = prepared.get(layer.name, ())
+        if isinstance(layer, Pointwise):
+            return call(layer, pointwise_int8.reference, x, *ready, out, at)
+        if isinstance(layer, Depthwise):
+            geometry = layer.stride, layer.dilation
+            return call(layer, depthwise_int8.reference, x, *ready, *geometry, out, at)
+        if isinstance(layer, Convolution):
+            return call(layer, convolution_int8.reference, x, *ready, layer.stride, out, at)
+        if isinstance(layer, Resize):
+            return call(layer, resize_int8.reference, x, out, at)
+        if isinstance(layer, Softmax):
+            return call(layer, softmax_int8.reference, x, *ready, out)
+        raise TypeError(f"no kernel for {type(layer).__name__}")
+
+    def quantize(self, x: NDArray[np.float32], to: Quantization) -> NDArray[np.int8]:
+        """Round a (N, h, w, C) array to int8."""
+        out = np.empty(x.shape, np.int8)
+        quantization.quantize_reference(x, to.scale, to.zero_point, out)
+        return out
+
+
+class NumbaInt8Backend(Banded):
+    """The tuned kernels, their rows shared among threads."""
+
+    name = "numba"
+    dtype = np.dtype(np.int8)
+
+    def prepare(self, layer: Layer, integers: Integers) -> Prepared:
+        """Pack the weights for the register tile, or border them with zeros for depthwise."""
+        if isinstance(layer, Concat):
+            return _moves(integers, self._requantizing)
+        if isinstance(layer, Softmax):
+            return (integers.table,)
+        zero_point, stage = integers.input.zero_point, integers.stage
+        weights = kernel_layout(layer, integers.weights)
+        if isinstance(layer, Depthwise):
+            return (zero_point, taps.zero_bordered(weights), stage.table())
+        matrix = weights.reshape(-1, layer.channels)  # (taps * I, O)
+        table = stage.folding(zero_point, matrix).table()
+        packed = (tile_int8.pack(matrix), table, layer.channels)
+        return packed if isinstance(layer, Pointwise) else (zero_point, *packed)
+
+    def _requantizing(self, zero_point: int, stage: OutputStage) -> Move:
+        kernel, table = quantization.requantize.compiled(), stage.table()
+
+        def move(x: NDArray[np.int8], out: NDArray[np.int8]) -> None:
+            rows = x.shape[0] * x.shape[1]
+            self._bands.run(kernel, (x, zero_point, table, out), rows, x.size)
+
+        return move
+
+    def step(self, group: Group, prepared: Mapping[str, Prepared], place: Place) -> Step:
+        """Bind the kernel of the layer's kind."""
+        (layer,) = group
+        x, _ = place(layer.inputs[0])
+        out, at = place(layer.name)
+        ready = prepared.get(layer.name, ())
+        if isinstance(layer, Pointwise):
+            return self.bind(layer, pointwise_int8.pointwise_int8, x, *ready, out, at)
+        if isinstance(layer, Depthwise):
+            geometry = layer.stride, layer.dilation
+            y_taps = taps.row_table(x.shape[1], out.shape[1], *geometry)
+            runs = taps.run_table(x.shape[2], out.shape[2], *geometry)
+            kernel = depthwise_int8.depthwise_int8
+            return self.bind(layer, kernel, x, *ready, layer.stride, y_taps, runs, out, at)
+        if isinstance(layer, Convolution):
+            kernel = convolution_int8.convolution_int8
+            return self.bind(layer, kernel, x, *ready, layer.stride, out, at)
+        if isinstance(layer, Resize):
+            rows = resize_int8.coordinates(x.shape[1], out.shape[1])
+            columns = resize_int8.coordinates(x.shape[2], out.shape[2])
+            return self.bind(layer, resize_int8.resize_int8, x, *rows, *columns, out, at)
+        if isinstance(layer, Softmax):
+            return self.bind(layer, softmax_int8.softmax_int8, x, *ready, out)
+        raise TypeError(f"no kernel for {type(layer).__name__}")
+
+    def quantize(self, x: NDArray[np.float32], to: Quantization) -> NDArray[np.int8]:
+        """Round a (N, h, w, C) array to int8."""
+        out = np.empty(x.shape, np.int8)
+        arguments = (x, to.scale, to.zero_point, out)
+        rows = x.shape[0] * x.shape[1]
+        self._bands.run(quantization.quantize.compiled(), arguments, rows, x.size)
+        return out
