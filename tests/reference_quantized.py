@@ -32,11 +32,8 @@ def forward(graph, network, images):
             out = np.empty(images.shape, np.int8)
             quantization.quantize_reference(images, *INPUT, out)
         elif isinstance(layer, Concat):
-            parts = [
-                x if one.stage is None else requantized(x, one)
-                for x, one in zip(inputs, integers, strict=True)
-            ]
-            out = np.concatenate(parts, axis=-1)
+            parts = zip(inputs, integers.inputs, integers.stages, strict=True)
+            out = np.concatenate([requantized(*part) for part in parts], axis=-1)
         elif isinstance(layer, Resize):
             n, h, w, c = inputs[0].shape
             out = np.empty((n, h * 2, w * 2, c), np.int8)
@@ -47,9 +44,11 @@ def forward(graph, network, images):
     return q
 
 
-def requantized(x, one):
+def requantized(x, source, stage):
+    if stage is None:
+        return x
     out = np.empty_like(x)
-    quantization.requantize_reference(x, one.input.zero_point, one.stage, out)
+    quantization.requantize_reference(x, source.zero_point, stage, out)
     return out
 
 

@@ -25,14 +25,9 @@ from mmnet_np.folding import kernel_layout
 from mmnet_np.graph import Depthwise, Filtered, Graph, Softmax
 from mmnet_np.kernels import normalize, quantization
 from mmnet_np.kernels.batch_norm import fold_backward
+from mmnet_np.kernels.output_stage import OutputStage
 from mmnet_np.quantization.quantizer import quantize
-from mmnet_np.quantized import (
-    INPUT,
-    ConvolutionIntegers,
-    Quantization,
-    QuantizedNetwork,
-    RequantizationIntegers,
-)
+from mmnet_np.quantized import INPUT, ConvolutionIntegers, Quantization, QuantizedNetwork
 from mmnet_np.threads import Bands
 
 from .arithmetic import Norms, Variables
@@ -176,23 +171,24 @@ class QuantizedArithmetic:
 
     def copied(self, concat: str, name: str, z: NDArray, norms: Norms) -> tuple[NDArray, Norms]:
         """Read a tensor and requantize it, if its scale is another than the concat's."""
-        found = self._requantization(concat, name)
-        if found.stage is None:
+        stage = self._requantization(concat, name)
+        if stage is None:
             return z, norms
-        values = self._network.integers[name].stage.apply(z)
-        values = found.stage.apply(values.astype(np.int32) - found.input.zero_point)
-        return values.astype(np.float32) - found.output.zero_point, self.neutral(name)
+        source = self._network.integers[name].stage
+        values = source.apply(z).astype(np.int32) - source.zero_point
+        return stage.apply(values).astype(np.float32) - stage.zero_point, self.neutral(name)
 
     def copied_backward(self, concat: str, name: str, z: NDArray, g: NDArray) -> NDArray:
         """Multiply by the ratio of the scales where nothing was clamped."""
-        found = self._requantization(concat, name)
-        if found.stage is None:
+        stage = self._requantization(concat, name)
+        if stage is None:
             return g
-        inside = (z > -128 - found.output.zero_point) & (z < 127 - found.output.zero_point)
-        return g * inside * np.float32(found.input.scale / found.output.scale)
+        scales = (self._network.quantizations[tensor].scale for tensor in (name, concat))
+        inside = (z > stage.lower - stage.zero_point) & (z < stage.upper - stage.zero_point)
+        return g * inside * np.divide(*scales)
 
-    def _requantization(self, concat: str, name: str) -> RequantizationIntegers:
-        return self._network.integers[concat][self._graph[concat].inputs.index(name)]
+    def _requantization(self, concat: str, name: str) -> OutputStage | None:
+        return self._network.integers[concat].stages[self._graph[concat].inputs.index(name)]
 
 
 def _largest_sum(layer: Filtered) -> int:

@@ -8,7 +8,7 @@ from test_network import inputs, relative
 
 from mmnet_np.errors import OptionError
 from mmnet_np.graph import Concat, Filtered, Softmax, build, parameters
-from mmnet_np.kernels import jit, normalize
+from mmnet_np.kernels import jit, normalize, pointwise, training
 from mmnet_np.model import Matting
 from mmnet_np.quantization.calibrate import calibrate
 from mmnet_np.quantization.observers import of_range
@@ -56,7 +56,7 @@ class Setting:
             if isinstance(layer, Filtered):
                 found[layer.name] = self._gate(layer, integers.integers[layer.name])
             elif isinstance(layer, Concat):
-                moved = [one.stage is not None for one in integers.integers[layer.name]]
+                moved = [stage is not None for stage in integers.integers[layer.name].stages]
                 widths = [self.graph[name].channels for name in layer.inputs]
                 inside = (q[layer.name] > -128) & (q[layer.name] < 127)
                 found[layer.name] = inside | ~np.repeat(moved, widths)
@@ -153,8 +153,6 @@ def test_the_largest_sums_are_exact():
     """All of width 1.4's widest layer at its ends: where float32 is nearest to its limit."""
     depth = Spec(1.4).channels(120) * 2
     assert depth * 127 * 255 < 2**24
-    from mmnet_np.kernels import pointwise, training
-
     z = np.full((8, 1, 1, depth), 255, np.float32)
     z[:, :, :, 0] = 254  # an odd sum
     norms = np.zeros((normalize.QUANTIZED_ROWS, depth), np.float32)
