@@ -112,7 +112,8 @@ class Int8:
         """Return the network's input for (N, h, w, 3) float32 in [0, 1]."""
         return backend.quantize(x, INPUT)
 
-    def to_alpha(self, x: NDArray[np.int8]) -> NDArray[np.float32]:
+    @staticmethod
+    def to_alpha(x: NDArray[np.int8]) -> NDArray[np.float32]:
         """Return float32 alpha in [0, 1] of the network's."""
         return (x.astype(np.float32) - ALPHA.zero_point) / np.float32(255)
 
