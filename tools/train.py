@@ -100,8 +100,6 @@ def _run(args: argparse.Namespace) -> int:
         for problem in wrong:
             complain(COMMAND, problem)
         return 1
-    if not args.resume:
-        run.create(settings)
     return _train(run, settings, train, val, args)
 
 
@@ -152,6 +150,8 @@ def _train(
         workers=args.threads or 2,
     ) as batches:
         trainer = settings.trainer(len(batches), args.threads)
+        if not args.resume:
+            run.create(settings)
         history = run.restore(trainer)
         if not history:
             count = -(-CALIBRATED // settings.batch)

@@ -50,7 +50,8 @@ def calibrate(
     for batch in images:
         count += len(batch)
         for image in batch:
-            found = model.intermediates(image[np.newaxis])
+            with np.errstate(all="ignore"):  # what overflows is told in one sentence
+                found = model.intermediates(image[np.newaxis])
             for name, histogram in seen.items():
                 histogram.add(found[name])
     if not count:
