@@ -99,14 +99,14 @@ def convolve_row(
                 count = min(16, channels - c)
                 if count == 16:
                     sums_of_taps_16(
-                        x, y0 + c, y1 + c, y2 + c, x0, x1, x2, stride * x_step, filters[c:],
+                        x, y0 + c, y1 + c, y2 + c, x0, x1, x2, stride * x_step, filters, c,
                         4 * channels, channels, v0, v1, v2, h0, h1, h2, bias, c, zero_point, sums,
                         16, pixels,
                     )  # fmt: skip
                 elif count >= 8:
                     count = 8
                     sums_of_taps_8(
-                        x, y0 + c, y1 + c, y2 + c, x0, x1, x2, stride * x_step, filters[c:],
+                        x, y0 + c, y1 + c, y2 + c, x0, x1, x2, stride * x_step, filters, c,
                         4 * channels, channels, v0, v1, v2, h0, h1, h2, bias, c, zero_point, sums,
                         16, pixels,
                     )  # fmt: skip

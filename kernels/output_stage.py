@@ -121,72 +121,95 @@ def emit_mbqm(vectors: Integers, builder: Any, multiplier: Any, shift: Any) -> C
     callable
         Emits the rest: the product of one vector of sums.
     """
-    zero, one = vectors.constant(0, 32), vectors.constant(1, 32)
+
+    def constant(value: int, bits: int = 32) -> Any:
+        return vectors.constant(value, bits, shift.type.count)
+
     multiplier = vectors.widen(multiplier, 64)
-    left, right = vectors.at_least(shift, zero), vectors.at_least(builder.neg(shift), zero)
-    mask = builder.sub(builder.shl(one, right), one)
-    threshold = builder.lshr(mask, one)
+    left = vectors.at_least(shift, constant(0))
+    right = vectors.at_least(builder.neg(shift), constant(0))
+    mask = builder.sub(builder.shl(constant(1), right), constant(1))
+    threshold = builder.lshr(mask, constant(1))
 
     def requantize(total: Any) -> Any:
         total = builder.shl(total, left)  # wraps
         # SRDHM; the mantissa is no INT32_MIN, so nothing saturates.
         product = builder.mul(vectors.widen(total, 64), multiplier)
-        nudged = builder.add(product, vectors.constant(1 << 30, 64))
+        nudged = builder.add(product, constant(1 << 30, 64))
         # Bits 31 to 62 are the result, whichever shift brings them down.
-        high = vectors.narrow(builder.lshr(nudged, vectors.constant(31, 64)), 32)
+        high = vectors.narrow(builder.lshr(nudged, constant(31, 64)), 32)
         # RDPOT; a comparison that holds is -1, and so is the sign of a negative number.
-        sign = builder.ashr(high, vectors.constant(31, 32))
-        above = builder.icmp_signed(">", builder.and_(high, mask), builder.sub(threshold, sign))
-        return builder.sub(builder.ashr(high, right), vectors.widen(above, 32))
+        sign = builder.ashr(high, constant(31))
+        rest, limit = builder.and_(high, mask), builder.sub(threshold, sign)
+        above = vectors.widen(builder.icmp_signed(">", rest, limit), 32)
+        return builder.sub(builder.ashr(high, right), above)
 
     return requantize
 
 
-def _finish_eight(typingctx, sums, s_at, s_step, stage, c, row, out, o_at, o_step, count):
-    from numba import types
+def _make_run(lanes: int) -> Intrinsic:
+    """Make the intrinsic that finishes ``lanes`` channels of a run of pixels."""
 
-    arguments = (sums, s_at, s_step, stage, c, row, out, o_at, o_step, count)
-    return types.void(*arguments), _emit_finish_eight
+    def finish_run(typingctx, sums, s_at, s_step, stage, c, row, out, o_at, o_step, count):
+        from numba import types
 
+        arguments = (sums, s_at, s_step, stage, c, row, out, o_at, o_step, count)
+        return types.void(*arguments), _emit_run(lanes)
 
-def _emit_finish_eight(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-    vectors = Integers(context, builder, signature, arguments)
-    _, s_at, s_step, _, c, row, _, o_at, o_step, count = arguments
-
-    def constants(name: int) -> Any:
-        return vectors.load(
-            vectors.pointer(3, builder.add(builder.mul(row, vectors.index(name)), c))
-        )
-
-    zero_point = constants(ZERO_POINT)
-    requantize = emit_mbqm(vectors, builder, constants(MULTIPLIER), constants(SHIFT))
-    lower, upper = (builder.sub(constants(name), zero_point) for name in (LOWER, UPPER))
-    source, target = vectors.pointer(0, s_at), vectors.pointer(6, o_at)
-    with vectors.loop(count) as p:
-        value = requantize(vectors.load(source, builder.mul(p, s_step)))
-        value = vectors.at_most(vectors.at_least(value, lower), upper)
-        value = vectors.narrow(builder.add(value, zero_point), 8)
-        vectors.store(value, target, builder.mul(p, o_step))
-    return context.get_dummy_value()
+    return Intrinsic(finish_run)
 
 
-_finish_eight_channels = Intrinsic(_finish_eight)
+def _emit_run(lanes: int) -> Callable[..., Any]:
+    """Return Numba's code generator, for double rounding."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        vectors = Integers(context, builder, signature, arguments)
+        _, s_at, s_step, _, c, row, _, o_at, o_step, count = arguments
+
+        def field(name: int) -> Any:
+            at = builder.add(builder.mul(row, vectors.index(name)), c)
+            return vectors.load(vectors.pointer(3, at), lanes=lanes)
+
+        zero_point = field(ZERO_POINT)
+        requantize = emit_mbqm(vectors, builder, field(MULTIPLIER), field(SHIFT))
+        lower, upper = (builder.sub(field(name), zero_point) for name in (LOWER, UPPER))
+        source, target = vectors.pointer(0, s_at), vectors.pointer(6, o_at)
+        with vectors.loop(count) as p:
+            value = requantize(vectors.load(source, builder.mul(p, s_step), lanes))
+            value = vectors.at_most(vectors.at_least(value, lower), upper)
+            value = vectors.narrow(builder.add(value, zero_point), 8)
+            vectors.store(value, target, builder.mul(p, o_step))
+        return context.get_dummy_value()
+
+    return codegen
+
+
+_run_16, _run_8 = _make_run(16), _make_run(8)
 
 
 @Inline
 def finish(sums, s_step, stage, c, channels, out, o_at, o_step, pixels):
-    """Finish ``channels`` channels of a run of pixels, the first being channel ``c`` of the stage.
+    """Finish up to 16 channels of a run of pixels, the first being channel ``c`` of the stage.
 
-    Pixel p reads ``sums[p * s_step]`` on, which have their biases already, and writes from
-    ``out[o_at + p * o_step]``. Eight channels at a time by vectors, in double rounding; the rest,
-    and all in single rounding, one by one.
+    Pixel p reads ``sums[p * s_step]`` on, 8 or 16 int32 which have their biases already, and writes
+    ``channels`` values from ``out[o_at + p * o_step]``. Double rounding is done in vectors of 16 or
+    8 channels, of which those that are too many are dropped; single rounding one by one.
     """
-    vectored = 0 if stage[SINGLE, 0] else channels - channels % 8
-    for k in range(0, vectored, 8):
-        _finish_eight_channels(
-            sums, k, s_step, stage.reshape(-1), c + k, stage.shape[1], out, o_at + k, o_step, pixels
-        )
-    if vectored < channels:
+    table, row = stage.reshape(-1), stage.shape[1]
+    if stage[SINGLE, 0]:
         for p in range(pixels):
-            for k in range(vectored, channels):
+            for k in range(channels):
                 out[o_at + p * o_step + k] = finished(sums[p * s_step + k], stage, c + k)
+    elif channels == 16:
+        _run_16(sums, 0, s_step, table, c, row, out, o_at, o_step, pixels)
+    elif channels == 8:
+        _run_8(sums, 0, s_step, table, c, row, out, o_at, o_step, pixels)
+    else:
+        wide = np.empty(pixels * 16, np.int8)
+        if channels > 8:
+            _run_16(sums, 0, s_step, table, c, row, wide, 0, 16, pixels)
+        else:
+            _run_8(sums, 0, s_step, table, c, row, wide, 0, 16, pixels)
+        for p in range(pixels):
+            for k in range(channels):
+                out[o_at + p * o_step + k] = wide[p * 16 + k]

@@ -54,14 +54,16 @@ def reference(
 
 @Inline
 def widen(x, x_at, depth, pixels, wide):
-    """Copy pixels of ``depth`` int8 values to int16, each padded with a zero to an even number."""
-    step = depth + depth % 2
+    """Copy pixels of ``depth`` int8 values to int16, an odd number padded with a zero."""
+    source = x[x_at : x_at + pixels * depth]
+    if depth % 2 == 0:
+        for i in range(len(source)):
+            wide[i] = source[i]
+        return
     for p in range(pixels):
-        source, target = x[x_at + p * depth :], wide[p * step : (p + 1) * step]
         for i in range(depth):
-            target[i] = source[i]
-        if step > depth:
-            target[depth] = 0
+            wide[p * (depth + 1) + i] = source[p * depth + i]
+        wide[p * (depth + 1) + depth] = 0
 
 
 @kernel(

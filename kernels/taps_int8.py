@@ -25,14 +25,14 @@ def _make_sums(lanes: int) -> Intrinsic:
     """Make the intrinsic for ``lanes`` channels."""
 
     def sums_of_taps(
-        typingctx, x, y0, y1, y2, x0, x1, x2, x_step, w, w_row, w_column, v0, v1, v2, h0, h1, h2,
-        bias, b_at, zero_point, sums, s_step, count,
+        typingctx, x, y0, y1, y2, x0, x1, x2, x_step, w, w_at, w_row, w_column, v0, v1, v2,
+        h0, h1, h2, bias, b_at, zero_point, sums, s_step, count,
     ):  # fmt: skip
         from numba import types
 
         arguments = (
-            x, y0, y1, y2, x0, x1, x2, x_step, w, w_row, w_column, v0, v1, v2, h0, h1, h2,
-            bias, b_at, zero_point, sums, s_step, count,
+            x, y0, y1, y2, x0, x1, x2, x_step, w, w_at, w_row, w_column, v0, v1, v2,
+            h0, h1, h2, bias, b_at, zero_point, sums, s_step, count,
         )  # fmt: skip
         return types.void(*arguments), _emit(lanes)
 
@@ -44,21 +44,21 @@ def _emit(lanes: int) -> Callable[..., Any]:
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         vectors = Integers(context, builder, signature, arguments)
-        (_, y0, y1, y2, x0, x1, x2, x_step, _, w_row, w_column, v0, v1, v2, h0, h1, h2,
-         _, b_at, zero_point, _, s_step, count) = arguments  # fmt: skip
+        (_, y0, y1, y2, x0, x1, x2, x_step, _, w_at, w_row, w_column, v0, v1, v2,
+         h0, h1, h2, _, b_at, zero_point, _, s_step, count) = arguments  # fmt: skip
         filters, sources = [], []
         for y, v in ((y0, v0), (y1, v1), (y2, v2)):
             for x, h in ((x0, h0), (x1, h1), (x2, h2)):
                 offset = builder.add(builder.mul(v, w_row), builder.mul(h, w_column))
-                weight = vectors.load(vectors.pointer(8, offset), lanes=lanes)
+                weight = vectors.load(vectors.pointer(8, w_at), offset, lanes)
                 filters.append(vectors.widen(weight, 16))
                 sources.append(vectors.pointer(0, builder.add(y, x)))
         total = vectors.constant(0, 32, lanes)
         for weight in filters:
             total = builder.add(total, vectors.widen(weight, 32))
         folded = builder.mul(total, vectors.splat(zero_point, lanes))
-        start = builder.sub(vectors.load(vectors.pointer(17, b_at), lanes=lanes), folded)
-        target = vectors.pointer(20, vectors.index(0))
+        start = builder.sub(vectors.load(vectors.pointer(18, b_at), lanes=lanes), folded)
+        target = vectors.pointer(21, vectors.index(0))
         with vectors.loop(count) as p:
             at = builder.mul(p, x_step)
             products = [
@@ -78,10 +78,10 @@ def _emit(lanes: int) -> Callable[..., Any]:
 sums_of_taps_16 = _make_sums(16)
 """Sum up the taps of sixteen channels of ``count`` pixels of one output row.
 
-``sums_of_taps(x, y0, y1, y2, x0, x1, x2, x_step, w, w_row, w_column, v0, v1, v2, h0, h1, h2, bias,
-b_at, zero_point, sums, s_step, count)`` on flat arrays: int8 x and w, int32 bias, zero_point and
-sums. Tap (i, j) of pixel p reads ``x[yi + xj + p * x_step]`` and is weighted by
-``w[vi * w_row + hj * w_column]``; the sum goes to ``sums[p * s_step]``. Nothing is checked: the
-caller owns the bounds.
+``sums_of_taps(x, y0, y1, y2, x0, x1, x2, x_step, w, w_at, w_row, w_column, v0, v1, v2, h0, h1, h2,
+bias, b_at, zero_point, sums, s_step, count)`` on flat arrays: int8 x and w, int32 bias, zero_point
+and sums. Tap (i, j) of pixel p reads ``x[yi + xj + p * x_step]`` and is weighted by
+``w[w_at + vi * w_row + hj * w_column]``; the sum goes to ``sums[p * s_step]``. Nothing is checked:
+the caller owns the bounds.
 """
 sums_of_taps_8 = _make_sums(8)

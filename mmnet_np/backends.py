@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,8 +28,8 @@ from .graph import Convolution, Depthwise, Filtered, Graph, Layer, Pointwise, Re
 from .threads import Bands
 
 __all__ = [
-    "Backend", "Banded", "Group", "LayerByLayer", "NumbaBackend", "NumpyBackend", "Place",
-    "Prepared", "Step", "call",
+    "Backend", "Group", "Kernels", "NumbaBackend", "NumpyBackend", "Operations", "Place",
+    "Prepared", "References", "Step",
 ]  # fmt: skip
 
 Prepared = tuple[Any, ...]
@@ -73,6 +73,16 @@ def clamp(layer: Filtered) -> tuple[np.float32, np.float32]:
     return np.float32(bounds[0]), np.float32(bounds[1])
 
 
+class Operations(NamedTuple):
+    """What computes each kind of layer: references of NumPy or kernels of Numba."""
+
+    pointwise: Any
+    depthwise: Any
+    convolution: Any
+    resize: Any
+    softmax: Any
+
+
 class LayerByLayer:
     """Computes each layer alone: what all backends of today do."""
 
@@ -81,15 +91,11 @@ class LayerByLayer:
         return [(layer,) for layer in graph]
 
 
-class NumpyBackend(LayerByLayer):
-    """The readable references. Needs no compilation; BLAS alone decides on its threads."""
+class References(LayerByLayer):
+    """Runs NumPy references. Needs no compilation; BLAS alone decides on its threads."""
 
     name = "numpy"
-    dtype = np.dtype(np.float32)
-
-    def prepare(self, layer: Filtered, parameters: tuple[NDArray, NDArray]) -> Prepared:
-        """Keep weights and bias as they are, with the clamp."""
-        return (*parameters, *clamp(layer))
+    operations: Operations
 
     def step(self, group: Group, prepared: Mapping[str, Prepared], place: Place) -> Step:
         """Bind the reference of the layer's kind."""
@@ -98,33 +104,62 @@ class NumpyBackend(LayerByLayer):
         out, at = place(layer.name)
         ready = prepared.get(layer.name, ())
         if isinstance(layer, Pointwise):
-            return call(layer, pointwise.reference, x, *ready, out, at)
+            return self._bind(layer, self.operations.pointwise, x, *ready, out, at)
         if isinstance(layer, Depthwise):
-            return call(
-                layer, depthwise.reference, x, *ready, layer.stride, layer.dilation, out, at
-            )
+            geometry = layer.stride, layer.dilation
+            return self._bind(layer, self.operations.depthwise, x, *ready, *geometry, out, at)
         if isinstance(layer, Convolution):
-            return call(layer, convolution.reference, x, *ready, layer.stride, out, at)
+            return self._bind(layer, self.operations.convolution, x, *ready, layer.stride, out, at)
         if isinstance(layer, Resize):
-            return call(layer, resize.reference, x, out, at)
+            return self._bind(layer, self.operations.resize, x, out, at)
         if isinstance(layer, Softmax):
-            return call(layer, softmax.reference, x, out)
+            return self._bind(layer, self.operations.softmax, x, *ready, out)
         raise TypeError(f"no kernel for {type(layer).__name__}")
 
-
-def call(layer: Layer, function: Callable[..., None], *arguments: Any) -> Step:
-    """Bind a reference to its arguments."""
-    return Step((layer.name,), lambda: function(*arguments))
+    def _bind(self, layer: Layer, function: Callable[..., None], *arguments: Any) -> Step:
+        return Step((layer.name,), lambda: function(*arguments))
 
 
-class Banded(LayerByLayer):
-    """Runs kernels, their rows shared among threads."""
+class Kernels(LayerByLayer):
+    """Runs Numba kernels, their rows shared among threads.
+
+    ``coordinates`` gives a resize kernel its tables: ``coordinates(size, out)`` of an axis.
+    """
+
+    name = "numba"
+    operations: Operations
+    coordinates: Callable[[int, int], tuple[NDArray, ...]]
 
     def __init__(self, bands: Bands) -> None:
         self._bands = bands
 
-    def bind(self, layer: Layer, kernel: Kernel, *arguments: Any) -> Step:
-        """Bind a kernel to its arguments, of which the last array is the output."""
+    def step(self, group: Group, prepared: Mapping[str, Prepared], place: Place) -> Step:
+        """Bind the kernel of the layer's kind."""
+        (layer,) = group
+        x, _ = place(layer.inputs[0])
+        out, at = place(layer.name)
+        ready = prepared.get(layer.name, ())
+        if isinstance(layer, Pointwise):
+            return self._bind(layer, self.operations.pointwise, x, *ready, out, at)
+        if isinstance(layer, Depthwise):
+            geometry = layer.stride, layer.dilation
+            tables = (
+                taps.row_table(x.shape[1], out.shape[1], *geometry),
+                taps.run_table(x.shape[2], out.shape[2], *geometry),
+            )
+            arguments = (x, *ready, layer.stride, *tables, out, at)
+            return self._bind(layer, self.operations.depthwise, *arguments)
+        if isinstance(layer, Convolution):
+            return self._bind(layer, self.operations.convolution, x, *ready, layer.stride, out, at)
+        if isinstance(layer, Resize):
+            rows = self.coordinates(x.shape[1], out.shape[1])
+            columns = self.coordinates(x.shape[2], out.shape[2])
+            return self._bind(layer, self.operations.resize, x, *rows, *columns, out, at)
+        if isinstance(layer, Softmax):
+            return self._bind(layer, self.operations.softmax, x, *ready, out)
+        raise TypeError(f"no kernel for {type(layer).__name__}")
+
+    def _bind(self, layer: Layer, kernel: Kernel, *arguments: Any) -> Step:
         out = next(a for a in reversed(arguments) if isinstance(a, np.ndarray))
         rows = out.shape[0] * out.shape[1]
         values = rows * out.shape[2] * layer.channels
@@ -132,11 +167,35 @@ class Banded(LayerByLayer):
         return Step((layer.name,), lambda: run(compiled, arguments, rows, values))
 
 
-class NumbaBackend(Banded):
+class NumpyBackend(References):
+    """The readable references."""
+
+    dtype = np.dtype(np.float32)
+    operations = Operations(
+        pointwise.reference,
+        depthwise.reference,
+        convolution.reference,
+        resize.reference,
+        softmax.reference,
+    )
+
+    def prepare(self, layer: Filtered, parameters: tuple[NDArray, NDArray]) -> Prepared:
+        """Keep weights and bias as they are, with the clamp."""
+        return (*parameters, *clamp(layer))
+
+
+class NumbaBackend(Kernels):
     """The tuned kernels."""
 
-    name = "numba"
     dtype = np.dtype(np.float32)
+    operations = Operations(
+        pointwise.pointwise,
+        depthwise.depthwise,
+        convolution.convolution,
+        resize.resize,
+        softmax.softmax,
+    )
+    coordinates = staticmethod(resize.coordinates)
 
     def prepare(self, layer: Filtered, parameters: tuple[NDArray, NDArray]) -> Prepared:
         """Pack the weights for the register tile, or border them with zeros for depthwise."""
@@ -146,28 +205,3 @@ class NumbaBackend(Banded):
         matrix = weights.reshape(-1, layer.channels)  # (taps * I, O)
         packed, padded = pointwise.pack(matrix), pointwise.pack_bias(bias)
         return (packed, padded, layer.channels, *clamp(layer))
-
-    def step(self, group: Group, prepared: Mapping[str, Prepared], place: Place) -> Step:
-        """Bind the kernel of the layer's kind."""
-        (layer,) = group
-        x, _ = place(layer.inputs[0])
-        out, at = place(layer.name)
-        ready = prepared.get(layer.name, ())
-        if isinstance(layer, Pointwise):
-            return self.bind(layer, pointwise.pointwise, x, *ready, out, at)
-        if isinstance(layer, Depthwise):
-            geometry = layer.stride, layer.dilation
-            y_taps = taps.row_table(x.shape[1], out.shape[1], *geometry)
-            runs = taps.run_table(x.shape[2], out.shape[2], *geometry)
-            return self.bind(
-                layer, depthwise.depthwise, x, *ready, layer.stride, y_taps, runs, out, at
-            )
-        if isinstance(layer, Convolution):
-            return self.bind(layer, convolution.convolution, x, *ready, layer.stride, out, at)
-        if isinstance(layer, Resize):
-            rows = resize.coordinates(x.shape[1], out.shape[1])
-            columns = resize.coordinates(x.shape[2], out.shape[2])
-            return self.bind(layer, resize.resize, x, *rows, *columns, out, at)
-        if isinstance(layer, Softmax):
-            return self.bind(layer, softmax.softmax, x, out)
-        raise TypeError(f"no kernel for {type(layer).__name__}")

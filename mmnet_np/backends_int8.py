@@ -7,7 +7,7 @@ counted the input's zero point goes into the bias (`OutputStage.folding`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,9 +24,9 @@ from mmnet_np.kernels import (
 )
 from mmnet_np.kernels.output_stage import OutputStage
 
-from .backends import Banded, Group, LayerByLayer, Place, Prepared, Step, call
+from .backends import Kernels, Operations, Prepared, References
 from .folding import kernel_layout
-from .graph import Concat, Convolution, Depthwise, Layer, Pointwise, Resize, Softmax
+from .graph import Concat, Depthwise, Layer, Pointwise, Softmax
 from .quantized import ConcatIntegers, ConvolutionIntegers, Quantization, SoftmaxIntegers
 
 __all__ = ["NumbaInt8Backend", "NumpyInt8Backend"]
@@ -43,11 +43,17 @@ def _moves(integers: ConcatIntegers, requantizing: Callable[[int, OutputStage], 
     )
 
 
-class NumpyInt8Backend(LayerByLayer):
+class NumpyInt8Backend(References):
     """The readable references, which define the result."""
 
-    name = "numpy"
     dtype = np.dtype(np.int8)
+    operations = Operations(
+        pointwise_int8.reference,
+        depthwise_int8.reference,
+        convolution_int8.reference,
+        resize_int8.reference,
+        softmax_int8.reference,
+    )
 
     def prepare(self, layer: Layer, integers: Integers) -> Prepared:
         """Bring the weights into kernel layout; all else stays as it is."""
@@ -61,25 +67,6 @@ class NumpyInt8Backend(LayerByLayer):
     def _requantizing(self, zero_point: int, stage: OutputStage) -> Move:
         return lambda x, out: quantization.requantize_reference(x, zero_point, stage, out)
 
-    def step(self, group: Group, prepared: Mapping[str, Prepared], place: Place) -> Step:
-        """Bind the reference of the layer's kind."""
-        (layer,) = group
-        x, _ = place(layer.inputs[0])
-        out, at = place(layer.name)
-        ready = prepared.get(layer.name, ())
-        if isinstance(layer, Pointwise):
-            return call(layer, pointwise_int8.reference, x, *ready, out, at)
-        if isinstance(layer, Depthwise):
-            geometry = layer.stride, layer.dilation
-            return call(layer, depthwise_int8.reference, x, *ready, *geometry, out, at)
-        if isinstance(layer, Convolution):
-            return call(layer, convolution_int8.reference, x, *ready, layer.stride, out, at)
-        if isinstance(layer, Resize):
-            return call(layer, resize_int8.reference, x, out, at)
-        if isinstance(layer, Softmax):
-            return call(layer, softmax_int8.reference, x, *ready, out)
-        raise TypeError(f"no kernel for {type(layer).__name__}")
-
     def quantize(self, x: NDArray[np.float32], to: Quantization) -> NDArray[np.int8]:
         """Round a (N, h, w, C) array to int8."""
         out = np.empty(x.shape, np.int8)
@@ -87,11 +74,18 @@ class NumpyInt8Backend(LayerByLayer):
         return out
 
 
-class NumbaInt8Backend(Banded):
-    """The tuned kernels, their rows shared among threads."""
+class NumbaInt8Backend(Kernels):
+    """The tuned kernels."""
 
-    name = "numba"
     dtype = np.dtype(np.int8)
+    operations = Operations(
+        pointwise_int8.pointwise_int8,
+        depthwise_int8.depthwise_int8,
+        convolution_int8.convolution_int8,
+        resize_int8.resize_int8,
+        softmax_int8.softmax_int8,
+    )
+    coordinates = staticmethod(resize_int8.coordinates)
 
     def prepare(self, layer: Layer, integers: Integers) -> Prepared:
         """Pack the weights for the register tile, or border them with zeros for depthwise."""
@@ -116,31 +110,6 @@ class NumbaInt8Backend(Banded):
             self._bands.run(kernel, (x, zero_point, table, out), rows, x.size)
 
         return move
-
-    def step(self, group: Group, prepared: Mapping[str, Prepared], place: Place) -> Step:
-        """Bind the kernel of the layer's kind."""
-        (layer,) = group
-        x, _ = place(layer.inputs[0])
-        out, at = place(layer.name)
-        ready = prepared.get(layer.name, ())
-        if isinstance(layer, Pointwise):
-            return self.bind(layer, pointwise_int8.pointwise_int8, x, *ready, out, at)
-        if isinstance(layer, Depthwise):
-            geometry = layer.stride, layer.dilation
-            y_taps = taps.row_table(x.shape[1], out.shape[1], *geometry)
-            runs = taps.run_table(x.shape[2], out.shape[2], *geometry)
-            kernel = depthwise_int8.depthwise_int8
-            return self.bind(layer, kernel, x, *ready, layer.stride, y_taps, runs, out, at)
-        if isinstance(layer, Convolution):
-            kernel = convolution_int8.convolution_int8
-            return self.bind(layer, kernel, x, *ready, layer.stride, out, at)
-        if isinstance(layer, Resize):
-            rows = resize_int8.coordinates(x.shape[1], out.shape[1])
-            columns = resize_int8.coordinates(x.shape[2], out.shape[2])
-            return self.bind(layer, resize_int8.resize_int8, x, *rows, *columns, out, at)
-        if isinstance(layer, Softmax):
-            return self.bind(layer, softmax_int8.softmax_int8, x, *ready, out)
-        raise TypeError(f"no kernel for {type(layer).__name__}")
 
     def quantize(self, x: NDArray[np.float32], to: Quantization) -> NDArray[np.int8]:
         """Round a (N, h, w, C) array to int8."""

@@ -17,6 +17,7 @@ from mmnet_np.weights import store
 from mmnet_np.weights.errors import WeightsError
 from mmnet_np.weights.files import shown
 
+from .choice import Choice
 from .dtypes import DTYPES, Int8
 from .engine import Engine
 from .errors import ImageError, MMNetError, OptionError
@@ -35,20 +36,6 @@ SHIPPED = ("mmnet-1.00-256", "mmnet-1.00-128", "mmnet-1.00-256-int8", "mmnet-1.0
 
 DEFAULT = {"float32": "mmnet-1.00-256", "int8": "mmnet-1.00-256-int8"}
 """The shipped model that is taken when none is named, by dtype."""
-
-_COMPILE_SECONDS = 5.0
-"""About what compiling all kernels costs on a 2-core x86-64. `backend="auto"` goes on with NumPy
-until that much time was spent in it: whatever comes next, at most twice the best is lost."""
-
-_COMPILE_IMAGES = 150
-"""Images announced ahead from which compiling first is the faster way."""
-
-_LOAD_IMAGES = 20
-"""Images announced ahead from which loading compiled kernels is: importing Numba alone takes as
-long as NumPy takes for ten."""
-
-_LOAD_SECONDS = 0.6
-"""As `_COMPILE_SECONDS`, when the kernels are compiled already and need only be loaded."""
 
 
 def load(
@@ -142,15 +129,6 @@ def find_weights(weights: str | os.PathLike[str] | None, dtype: str | None = Non
     return Path(weights)
 
 
-def _repays(images: int | None, kernels: str) -> bool:
-    """Say whether Numba is the faster way to so many images; unknown, if it is compiled already."""
-    if images is None:
-        return cache.is_warm(kernels)
-    if images < _LOAD_IMAGES:
-        return False
-    return images >= _COMPILE_IMAGES or cache.is_warm(kernels)
-
-
 class Matting:
     """MMNet with weights. Made by `load`; safe to use from several threads.
 
@@ -190,13 +168,8 @@ class Matting:
         self._graph = build(spec)
         self._arithmetic = DTYPES[stored.dtype](self._graph, spec, stored, rounding)
         self._bands = Bands(1 if threads is None else threads)
-        self._undecided = False
-        self._numpy_seconds = 0.0
-        if backend == "auto":
-            ready = jit.has_numba() and _repays(images, self._arithmetic.kernels)
-            self._undecided = jit.has_numba() and not ready
-            backend = "numba" if ready else "numpy"
-        self._engine = self._make(backend)
+        self._choice = Choice(backend, images, self._arithmetic.kernels)
+        self._engine = self._make(self._choice.name)
 
     @property
     def backend(self) -> str:
@@ -286,7 +259,8 @@ class Matting:
         self._check(x)
         alpha = np.empty(x.shape[:3], x.dtype)
         for image, out in zip(x, alpha, strict=True):
-            self._reconsider()
+            if self._choice.changes():
+                self._engine = self._make(self._choice.name)
             began = time.perf_counter()
             engine = self._engine
             with engine.workspace(*image.shape[:2]) as workspace:
@@ -294,8 +268,7 @@ class Matting:
                 with np.errstate(all="ignore"):  # what overflows is told below, in one sentence
                     workspace.run()
                 out[...] = workspace.output[0, :, :, 1]
-            if self._undecided:
-                self._numpy_seconds += time.perf_counter() - began
+            self._choice.spent(time.perf_counter() - began)
         self._arithmetic.check_alpha(alpha)
         return alpha
 
@@ -383,12 +356,3 @@ class Matting:
             raise ImageError("the input holds no image")
         check_size(*x.shape[1:3])
         self._arithmetic.check_input(x)
-
-    def _reconsider(self) -> None:
-        """Under "auto", go over to Numba once NumPy has taken as long as compiling would have."""
-        if not self._undecided or self._numpy_seconds <= _LOAD_SECONDS:
-            return
-        warm = cache.is_warm(self._arithmetic.kernels)
-        if self._numpy_seconds > (_LOAD_SECONDS if warm else _COMPILE_SECONDS):
-            self._undecided = False
-            self._engine = self._make("numba")

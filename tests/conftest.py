@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
-from random_weights import random_weights
+from random_weights import random_int8_weights, random_weights
 
 from mmnet_np.spec import Spec
 from mmnet_np.weights import store
@@ -30,6 +30,14 @@ def weights_file(tmp_path_factory):
     """A weights file of width 0.5 with random values."""
     path = tmp_path_factory.mktemp("weights") / "random-0.50.h5"
     store.save(path, random_weights(Spec(0.5)))
+    return path
+
+
+@pytest.fixture(scope="session")
+def int8_weights_file(tmp_path_factory):
+    """An int8 weights file of width 0.5 with random values."""
+    path = tmp_path_factory.mktemp("weights") / "random-0.50-int8.h5"
+    store.save(path, random_int8_weights(Spec(0.5)))
     return path
 
 

@@ -87,7 +87,8 @@ def random_layer(seed, shape, weights_shape, relu6=False, extreme=False):
         rng.integers(-127, 128, weights_shape).astype(np.int8),
         weights_scale,
         rng.integers(-(2**13), 2**13, count).astype(np.int32),
-        np.float32(typical * 2.0**spread),
+        # LiteRT refuses a ReLU6 whose 6 is no int32 at the output's scale.
+        np.float32(max(typical * 2.0**spread, 2.0**-28)),
         int(rng.choice([-128, 127, 0, rng.integers(-128, 128)])),
         relu6,
     )

@@ -173,6 +173,17 @@ def exponential(a):
     return result
 
 
+def reciprocal(total):
+    """1 over a sum of exps in Q12.19 -> mantissa in Q0.31, and the shift of what it multiplies."""
+    zeros = 32 - total.bit_length()
+    fraction = (total << zeros) % 2**32 - 2**31
+    half = tdiv(fraction + INT32_MAX + 1, 2)
+    x = 1515870810 + srdhm(half, -1010580540)
+    for _ in range(3):
+        x += saturate32(srdhm(x, 2**29 - srdhm(half, x)) << 2)
+    return saturate32(x << 1), 12 - zeros + 31 - 8
+
+
 def softmax(pair, scale):
     """Two int8 logits of a scale -> two int8 at scale 1/256, zero point -128."""
     multiplier, shift = quantize_multiplier(min(float(np.float32(scale)) * 2**26, INT32_MAX))
@@ -182,16 +193,8 @@ def softmax(pair, scale):
         d = q - max(pair)
         inside = d >= least
         powers.append(exponential(srdhm(wrap32(d << shift), multiplier)) if inside else None)
-    total = sum(rdpot(power, 12) for power in powers if power is not None)
-    zeros = 32 - total.bit_length()
-    fraction = (total << zeros) % 2**32 - 2**31
-    half = tdiv(fraction + INT32_MAX + 1, 2)
-    x = 1515870810 + srdhm(half, -1010580540)
-    for _ in range(3):
-        x += saturate32(srdhm(x, 2**29 - srdhm(half, x)) << 2)
-    reciprocal = saturate32(x << 1)
-    drop = 12 - zeros + 31 - 8
+    inverse, drop = reciprocal(sum(rdpot(power, 12) for power in powers if power is not None))
     return [
-        -128 if p is None else clamp(rdpot(srdhm(reciprocal, p), drop) - 128, -128, 127)
+        -128 if p is None else clamp(rdpot(srdhm(inverse, p), drop) - 128, -128, 127)
         for p in powers
     ]

@@ -111,10 +111,11 @@ def anchors(text):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
-def test_python_examples_run(page, weights_file, example, tmp_path, monkeypatch):
+def test_python_examples_run(page, weights_file, int8_weights_file, example, tmp_path, monkeypatch):
     """All ```python blocks of a page in order, beside a photo and weights named as in the docs."""
     monkeypatch.chdir(tmp_path)
     shutil.copy(weights_file, "mmnet.h5")
+    shutil.copy(int8_weights_file, "mmnet-int8.h5")
     Path("examples").mkdir()
     shutil.copy(example, "examples")
     scope = {"__name__": "example"}

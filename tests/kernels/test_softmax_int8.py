@@ -38,6 +38,18 @@ def test_every_difference_of_logits_against_naive(scale):
         assert (pairs[q1 + 128, q0 + 128], pairs[q0 + 128, q1 + 128]) == (p0, p1)
 
 
+def test_every_bit_of_the_exponential_and_the_reciprocal():
+    """All 31 bits: eight of them would forgive a wrong constant."""
+    rng = np.random.default_rng(0)
+    edges = [0, *(2**k + d for k in range(23, 32) for d in (-1, 0, 1) if 2**k + d < 2**31)]
+    a = -np.array([*edges, *rng.integers(0, 2**31, 500), *rng.integers(0, 2**27, 500)])
+    assert softmax_int8._exp(a).tolist() == [naive.exponential(one) for one in a.tolist()]
+    totals = np.array([2**19, 2**19 + 1, 2**20 - 1, 2**20, *rng.integers(2**19, 2**20, 500)])
+    found, drops = softmax_int8._reciprocal(totals)
+    expected = [naive.reciprocal(total) for total in totals.tolist()]
+    assert list(zip(found.tolist(), drops.tolist(), strict=True)) == expected
+
+
 @settings(max_examples=20)
 @given(scales)
 def test_the_table_depends_on_the_difference_alone(scale):

@@ -8,7 +8,7 @@ from PIL import Image
 from random_weights import random_tensors, random_weights
 
 import mmnet_np
-from mmnet_np import model as model_module
+from mmnet_np import choice
 from mmnet_np.errors import ImageError, OptionError, WeightsError
 from mmnet_np.graph import build
 from mmnet_np.kernels import cache, jit
@@ -171,8 +171,8 @@ def test_auto_takes_numpy_first_and_numba_once_it_pays(weights_file, monkeypatch
         return
     model.predict(photo(4, 4))
     assert model.backend == "numpy"
-    monkeypatch.setattr(model_module, "_COMPILE_SECONDS", 0.0)
-    monkeypatch.setattr(model_module, "_LOAD_SECONDS", 0.0)
+    monkeypatch.setattr(choice, "_COMPILE_SECONDS", 0.0)
+    monkeypatch.setattr(choice, "_LOAD_SECONDS", 0.0)
     model.predict(photo(4, 4))
     assert model.backend == "numba"
 

@@ -15,6 +15,7 @@ def test_prints_the_folder_and_leaves_it_warm(capsys):
     assert Path(captured.out.strip()) == cache.cache_folder()
     assert captured.err == ""
     assert cache.is_warm()
+    assert cache.is_warm("int8")
 
 
 def test_without_numba_is_one_sentence(monkeypatch, capsys):
