@@ -34,23 +34,7 @@ OBSERVER_NAMES = ("mse", "minmax", "percentile")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command.
-
-    Parameters
-    ----------
-    argv : sequence of str, optional
-        The arguments; those of the process by default.
-
-    Returns
-    -------
-    int
-        0; 1 if weights, photos or output cannot be used, 2 for unusable options, 130 after Ctrl-C.
-
-    Raises
-    ------
-    SystemExit
-        From argparse: code 2 for wrong options, 0 for ``--help`` and ``--version``.
-    """
+    """Run the command; return its exit code."""
     args = _parser().parse_args(argv)
     return guarded(COMMAND, lambda: _run(args))
 
