@@ -16,17 +16,19 @@ from typing import TYPE_CHECKING, Any
 from ._version import __version__
 
 if TYPE_CHECKING:
+    from .colours import foreground
     from .compose import composite, cutout
     from .errors import MMNetError
     from .model import Matting, load
 
-__all__ = ["MMNetError", "Matting", "__version__", "composite", "cutout", "load"]
+__all__ = ["MMNetError", "Matting", "__version__", "composite", "cutout", "foreground", "load"]
 
 _HOME = {
     "MMNetError": "errors",
     "Matting": "model",
     "composite": "compose",
     "cutout": "compose",
+    "foreground": "colours",
     "load": "model",
 }
 

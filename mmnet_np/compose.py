@@ -15,7 +15,7 @@ from .background import Background, background_rows
 from .errors import ImageError, OptionError
 from .rgb import bands, photo_shape, rgb_profile, to_rgb
 
-__all__ = ["composite", "cutout"]
+__all__ = ["as_uint8", "check_alpha", "composite", "cutout"]
 
 Picture = TypeVar("Picture", Image.Image, NDArray[np.uint8])
 
@@ -54,12 +54,12 @@ def cutout(image: Picture, alpha: NDArray) -> Picture:
     [[[200, 200, 200, 0], [200, 200, 200, 255]]]
     """
     height, width = photo_shape(image)
-    _check_alpha(alpha, height, width)
+    check_alpha(alpha, height, width)
     if isinstance(image, Image.Image):
         result = to_rgb(image).convert("RGBA")
         result.info = rgb_profile(image)
         for top, bottom in bands(height):
-            opacity = Image.fromarray(_as_uint8(alpha[top:bottom]))
+            opacity = Image.fromarray(as_uint8(alpha[top:bottom]))
             band = result.crop((0, top, width, bottom))
             band.putalpha(opacity)
             result.paste(band, (0, top))
@@ -67,7 +67,7 @@ def cutout(image: Picture, alpha: NDArray) -> Picture:
     pixels = np.empty((height, width, 4), np.uint8)
     pixels[:, :, :3] = image
     for top, bottom in bands(height):
-        pixels[top:bottom, :, 3] = _as_uint8(alpha[top:bottom])
+        pixels[top:bottom, :, 3] = as_uint8(alpha[top:bottom])
     return pixels
 
 
@@ -107,7 +107,7 @@ def composite(foreground: Picture, background: Background, alpha: NDArray) -> Pi
     [0, 100, 200]
     """
     height, width = photo_shape(foreground)
-    _check_alpha(alpha, height, width)
+    check_alpha(alpha, height, width)
     behind = background_rows(background, height, width)
     if isinstance(foreground, Image.Image):
         photo = to_rgb(foreground)
@@ -124,7 +124,8 @@ def composite(foreground: Picture, background: Background, alpha: NDArray) -> Pi
     return pixels
 
 
-def _check_alpha(alpha: NDArray, height: int, width: int) -> None:
+def check_alpha(alpha: NDArray, height: int, width: int) -> None:
+    """Raise unless alpha is an (height, width) array of uint8, or of floats in [0, 1]."""
     if not isinstance(alpha, np.ndarray):
         raise OptionError(f"alpha is an array, not {type(alpha).__name__}")
     if alpha.shape != (height, width):
@@ -139,7 +140,8 @@ def _check_alpha(alpha: NDArray, height: int, width: int) -> None:
             raise OptionError(f"alpha lies in [0, 1], not {low:g} to {high:g}")
 
 
-def _as_uint8(alpha: NDArray) -> NDArray[np.uint8]:
+def as_uint8(alpha: NDArray) -> NDArray[np.uint8]:
+    """Return alpha in 0..255, rounded if it is float."""
     if alpha.dtype == np.uint8:
         return np.ascontiguousarray(alpha)
     return np.rint(np.clip(alpha, 0, 1) * np.float32(255)).astype(np.uint8)

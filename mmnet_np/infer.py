@@ -19,6 +19,8 @@ from .command import complain, emit, guarded, positive, printable, sentence
 from .errors import ImageError, MMNetError
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from PIL import Image
 
     from .background import Background
@@ -52,6 +54,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     if args.output is None:
         args.output = "cutout" if args.background is None else "composite"
+    if args.keep_colours and args.output in ("alpha", "foreground"):
+        parser.error("--keep-colours goes with --output cutout or composite")
     if args.background is not None and args.output != "composite":
         parser.error("--background goes with --output composite")
     if len(args.images) > 1 and args.out is not None and Path(args.out).is_file():
@@ -75,9 +79,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     add(
         "--output",
-        choices=("cutout", "alpha", "composite"),
-        help="cutout: the photo with transparency (default); alpha: the matte in grey;"
-        " composite: the photo before another background",
+        choices=("cutout", "alpha", "foreground", "composite"),
+        help="cutout: the photo with transparency (default); alpha: the matte in grey; foreground:"
+        " the photo with the person's own colours; composite: before another background",
     )
     add(
         "--background",
@@ -88,6 +92,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--weights", metavar="FILE", help="weights file, or name of a model in the package")
     add("--backend", choices=("auto", "numpy", "numba"), default="auto", help="default: auto")
     add("--threads", metavar="N", type=positive, help="that share one photo; default: 1")
+    add("--no-refine", action="store_true", help="do not follow the photo's edges at full size")
+    add(
+        "--keep-colours",
+        action="store_true",
+        help="leave the old background's colours in the person's edge",
+    )
     add("--overwrite", action="store_true", help="replace output files that exist")
     add("--quiet", action="store_true", help="print nothing but errors")
     add("--version", action="version", version=f"mmnet-np {__version__}")
@@ -188,29 +198,32 @@ def _do(
     model: Matting, source: str, target: Path, background: Background, args: argparse.Namespace
 ) -> None:
     """Do one photo. In a function of its own, so that nothing of it is held beside the next."""
+    from .colours import foreground
     from .images import open_photo
     from .output import save_image
 
     photo = open_photo(source)
-    picture = _picture(model, photo, args.output, background)
+    alpha = model.predict_uint8(photo, refine=not args.no_refine)
+    if args.output != "alpha" and not args.keep_colours:
+        photo = foreground(photo, alpha, numba=model.backend == "numba")
+    picture = _picture(photo, alpha, args.output, background)
     del photo
     save_image(picture, target, overwrite=args.overwrite)
 
 
 def _picture(
-    model: Matting, photo: Image.Image, output: str, background: Background
+    photo: Image.Image, alpha: NDArray[np.uint8], output: str, background: Background
 ) -> Image.Image:
     """Make the output of one photo."""
     from PIL import Image
 
     from .compose import composite, cutout
 
-    alpha = model.predict_uint8(photo)
     if output == "alpha":
         return Image.fromarray(alpha)
     if output == "composite":
         return composite(photo, background, alpha)
-    return cutout(photo, alpha)
+    return photo if output == "foreground" else cutout(photo, alpha)
 
 
 if __name__ == "__main__":

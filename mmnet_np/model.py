@@ -24,6 +24,7 @@ from .errors import ImageError, MMNetError, OptionError
 from .graph import build
 from .preprocess import alpha_bands, as_rgb, network_input
 from .quantized import Quantization, QuantizedNetwork
+from .refine import refined_bands
 from .spec import Spec, check_size, whole
 from .threads import Bands
 
@@ -194,7 +195,9 @@ class Matting:
             jit.compile_all(arithmetic.kernels)
         return Engine(self._graph, arithmetic.parameters, backend)
 
-    def predict(self, image: Image.Image | NDArray[np.uint8]) -> NDArray[np.float32]:
+    def predict(
+        self, image: Image.Image | NDArray[np.uint8], *, refine: bool = True
+    ) -> NDArray[np.float32]:
         """Return the alpha matte of a photo, at the photo's own size.
 
         Parameters
@@ -202,6 +205,9 @@ class Matting:
         image : PIL.Image.Image or (H, W, 3) uint8 array
             RGB; an image of another mode is converted. Taken as it is: apply EXIF orientation
             first (`mmnet_np.images.open_photo` does).
+        refine : bool
+            Enlarge the network's alpha along the photo's edges (`mmnet_np.refine`); otherwise by
+            legacy bilinear, as the paper's authors do.
 
         Returns
         -------
@@ -213,22 +219,27 @@ class Matting:
         ImageError
             Not an image, or an array of another shape or dtype.
         """
-        return self._matte(image, np.float32)
+        return self._matte(image, np.float32, refine)
 
-    def predict_uint8(self, image: Image.Image | NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def predict_uint8(
+        self, image: Image.Image | NDArray[np.uint8], *, refine: bool = True
+    ) -> NDArray[np.uint8]:
         """Return `predict` rounded to (H, W) uint8 in 0..255, in a quarter of the memory."""
-        return self._matte(image, np.uint8)
+        return self._matte(image, np.uint8, refine)
 
-    def _matte(self, image: Image.Image | NDArray[np.uint8], dtype: type) -> NDArray:
+    def _matte(self, image: Image.Image | NDArray[np.uint8], dtype: type, refine: bool) -> NDArray:
         image = as_rgb(image)
-        height, width = (
-            image.shape[:2] if isinstance(image, np.ndarray) else (image.height, image.width)
-        )
-        prepared = network_input(image, self.size, self.size)[np.newaxis]
+        photo = Image.fromarray(image) if isinstance(image, np.ndarray) else image
+        prepared = network_input(photo, self.size, self.size)[np.newaxis]
         x = self._arithmetic.from_photo(prepared, self._engine.backend)
         small = self._arithmetic.to_alpha(self.forward(x)[0])
-        alpha: NDArray = np.empty((height, width), dtype)
-        for first, rows in alpha_bands(small, height, width):
+        alpha: NDArray = np.empty((photo.height, photo.width), dtype)
+        made = (
+            refined_bands(small, photo, numba=self.backend == "numba")
+            if refine
+            else alpha_bands(small, photo.height, photo.width)
+        )
+        for first, rows in made:
             if dtype is np.uint8:
                 rows *= np.float32(255)
                 np.rint(rows, out=rows)

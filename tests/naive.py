@@ -128,3 +128,61 @@ def dropout_mask(count, rate, key):
         x ^= x >> 31
         found.append(1 / (1 - rate) if x >> 40 >= round(rate * 2**24) else 0.0)
     return np.array(found)
+
+
+def guided_fields(guide, alpha, radius, epsilon):
+    """guide (h, w, 3), alpha (h, w) -> (a, b) by least squares in each window, then their means."""
+    h, w = alpha.shape
+
+    def window(y, x):
+        for dy in range(-radius, radius + 1):
+            for dx in range(-radius, radius + 1):
+                yield min(max(y + dy, 0), h - 1), min(max(x + dx, 0), w - 1)
+
+    fitted = np.zeros((h, w, 4))
+    for y in range(h):
+        for x in range(w):
+            at = list(window(y, x))
+            colours = np.array([guide[p] for p in at], np.float64)
+            values = np.array([alpha[p] for p in at], np.float64)
+            # Ridge regression: epsilon for each observation, none on the constant.
+            rows = np.hstack([colours, np.ones((len(at), 1))])
+            penalty = math.sqrt(epsilon * len(at)) * np.eye(3, 4)
+            stacked, wanted = np.vstack([rows, penalty]), np.append(values, np.zeros(3))
+            fitted[y, x] = np.linalg.lstsq(stacked, wanted, rcond=None)[0]
+    out = np.zeros_like(fitted)
+    for y in range(h):
+        for x in range(w):
+            out[y, x] = np.mean([fitted[p] for p in window(y, x)], axis=0)
+    return out
+
+
+def guided_alpha(fields, photo):
+    """fields (h, w, 4), photo (H, W, 3) uint8 -> alpha (H, W)."""
+    height, width, _ = photo.shape
+    enlarged = resize(fields[None], height, width, "align_corners")[0]
+    out = np.zeros((height, width))
+    for at in np.ndindex(height, width):
+        colour = photo[at] / 255.0
+        out[at] = clamp(float(enlarged[at][:3] @ colour + enlarged[at][3]), 0.0, 1.0)
+    return out
+
+
+def foreground_sweep(photo, alpha, old, smoothness):
+    """photo (h, w, 3), alpha (h, w), old (2, h, w, 3): the best F and B of each pixel."""
+    height, width = alpha.shape
+    out = np.zeros(old.shape)
+    for y in range(height):
+        for x in range(width):
+            a = float(alpha[y, x])
+            rows, wanted = [[a, 1 - a]], [photo[y, x].astype(np.float64)]
+            around = ((y - 1, x), (y + 1, x), (y, x - 1), (y, x + 1))
+            for v, h in around if alpha.size > 1 else [(y, x)] * 4:  # a lone pixel has itself
+                if 0 <= v < height and 0 <= h < width:
+                    tie = math.sqrt(smoothness + abs(a - float(alpha[v, h])))
+                    for k in (0, 1):
+                        rows.append([tie, 0] if k == 0 else [0, tie])
+                        wanted.append(tie * old[k, v, h])
+            best = np.linalg.lstsq(np.array(rows), np.array(wanted), rcond=None)[0]
+            out[:, y, x] = np.clip(best, 0, 1)
+    return out

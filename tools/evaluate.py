@@ -74,6 +74,11 @@ def _parser() -> argparse.ArgumentParser:
     add("--size", metavar="S", type=positive, help="input size of the network; default: its own")
     add("--backend", choices=("auto", "numpy", "numba"), default="auto", help="default: auto")
     add("--threads", metavar="N", type=positive, help="that share one photo; default: 1")
+    add(
+        "--no-refine",
+        action="store_true",
+        help="enlarge alpha by legacy bilinear, as the paper's figures were made",
+    )
     add("--limit", metavar="N", type=positive, help="only the first N photos")
     add("--json", action="store_true", help="print one JSON object instead of a table")
     add(
@@ -92,6 +97,7 @@ def evaluate(
     chosen: Sequence[Pair],
     *,
     metrics: Collection[str] | None = None,
+    refine: bool = True,
     quiet: bool = True,
 ) -> dict[str, list[float]]:
     """Measure a model on pairs of photo and matte.
@@ -104,6 +110,8 @@ def evaluate(
         From `mmnet_np.dataset.pairs`.
     metrics : collection of str, optional
         Names in `mmnet_np.metrics.METRICS`; all of them by default.
+    refine : bool
+        As in `Matting.predict`.
     quiet : bool
         Whether to leave the progress bar out.
 
@@ -124,7 +132,7 @@ def evaluate(
     figures: dict[str, list[float]] = {name: [] for name in wanted}
     with Progress(len(chosen), COMMAND, quiet=quiet) as progress:
         for pair in chosen:
-            _, truth, alpha = _matted(model, pair)
+            _, truth, alpha = _matted(model, pair, refine)
             for name, metric in wanted.items():
                 figures[name].append(metric(alpha, truth))
             progress.step()
@@ -132,7 +140,7 @@ def evaluate(
 
 
 def evaluate_stress(
-    model: Matting, chosen: Sequence[Pair], *, quiet: bool = True
+    model: Matting, chosen: Sequence[Pair], *, refine: bool = True, quiet: bool = True
 ) -> dict[str, list[float]]:
     """Measure a model on photos made hard (`mmnet_np.training.stress`); as `evaluate`.
 
@@ -153,7 +161,7 @@ def evaluate_stress(
             photo, matte = _read(pair)
             for name, found in figures.items():
                 hard, truth = stress(np.asarray(photo), matte, name)
-                found.append(mad(model.predict(hard), truth / 255.0))
+                found.append(mad(model.predict(hard, refine=refine), truth / 255.0))
             progress.step()
     return figures
 
@@ -189,10 +197,8 @@ def _run(args: argparse.Namespace) -> int:
             images=len(chosen),
         )
         start = time.monotonic()
-        if args.stress:
-            figures = evaluate_stress(model, chosen, quiet=False)
-        else:
-            figures = evaluate(model, chosen, quiet=False)
+        measure = evaluate_stress if args.stress else evaluate
+        figures = measure(model, chosen, refine=not args.no_refine, quiet=False)
         report: dict[str, Any] = {name: sum(all_) / len(all_) for name, all_ in figures.items()}
         if args.stress:
             report = {"stress": report} if args.json else report
@@ -200,23 +206,24 @@ def _run(args: argparse.Namespace) -> int:
             "images": len(chosen),
             "weights": model.name if args.weights is None else args.weights,
             "size": model.size,
+            "refined": not args.no_refine,
             "backend": model.backend,
             "split": args.split,
             "seconds": round(time.monotonic() - start, 3),
         }
         emit(json.dumps(report) if args.json else _table(report))
         if args.sheet is not None:
-            sheet = _sheet(model, chosen, figures["mad"])
+            sheet = _sheet(model, chosen, figures["mad"], refine=not args.no_refine)
             save_image(sheet, args.sheet, overwrite=args.overwrite)
     return 0
 
 
 def _matted(
-    model: Matting, pair: Pair
+    model: Matting, pair: Pair, refine: bool
 ) -> tuple[Image.Image, NDArray[np.float64], NDArray[np.float32]]:
     """Give photo, truth and our alpha; both mattes (H, W) in [0, 1]."""
     photo, truth = _read(pair)
-    return photo, truth / 255.0, model.predict(photo)
+    return photo, truth / 255.0, model.predict(photo, refine=refine)
 
 
 def _read(pair: Pair) -> tuple[Image.Image, NDArray[np.uint8]]:
@@ -240,7 +247,9 @@ def _table(report: dict[str, Any]) -> str:
     )
 
 
-def _sheet(model: Matting, chosen: Sequence[Pair], mads: Sequence[float]) -> Image.Image:
+def _sheet(
+    model: Matting, chosen: Sequence[Pair], mads: Sequence[float], *, refine: bool
+) -> Image.Image:
     """Show photo, truth and ours where MAD is largest and where it is in the middle."""
     import numpy as np
     from PIL import Image
@@ -248,7 +257,7 @@ def _sheet(model: Matting, chosen: Sequence[Pair], mads: Sequence[float]) -> Ima
     from .sheet import Row, contact_sheet
 
     def row(index: int) -> Row:
-        photo, truth, alpha = _matted(model, chosen[index])
+        photo, truth, alpha = _matted(model, chosen[index], refine)
         grey = [Image.fromarray(np.rint(m * 255).astype(np.uint8)) for m in (truth, alpha)]
         return Row(f"{chosen[index].name}  MAD {mads[index]:.4f}", (photo, *grey))
 

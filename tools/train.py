@@ -167,7 +167,7 @@ def _train(
                     bar.step(settings.batch)
             weights = run.weights(settings, trainer, history)
             model = Matting(weights, backend="auto", threads=args.threads, images=10**6)
-            figures = evaluate(model, val, metrics=("mad", "gradient_error"))
+            figures = evaluate(model, val, metrics=("mad", "gradient_error"), refine=False)
             row = {
                 "epoch": epoch + 1,
                 "loss": sum(losses) / len(losses),

@@ -17,7 +17,8 @@ from fake_model import FakeModel, install
 from hostile_images import encoded, scene
 from PIL import Image
 
-from mmnet_np import compose, images, infer, output
+import mmnet_np
+from mmnet_np import colours, compose, images, infer, output
 from mmnet_np._version import __version__
 from mmnet_np.errors import ImageError
 
@@ -67,9 +68,24 @@ def test_default_is_a_cutout_beside_the_photo(photos, fake, capsys):
     result = Image.open(target)
     assert result.mode == "RGBA"
     pixels = np.asarray(result)
-    assert (pixels[..., :3] == np.asarray(scene())).all()
+    own = mmnet_np.foreground(scene(), np.asarray(scene("L")), numba=False)
+    assert (pixels[..., :3] == np.asarray(own)).all()
     assert (pixels[..., 3] == np.asarray(scene("L"))).all()
     assert files(target.parent) == ["a.jpg", "b-cutout.png", "b.png", "c.tif"]
+
+
+def test_a_cutout_may_keep_the_photos_colours(photos, fake):
+    assert infer.main([photos[1], "--keep-colours"]) == 0
+    pixels = np.asarray(Image.open(Path(photos[1]).with_name("b-cutout.png")))
+    assert (pixels[..., :3] == np.asarray(scene())).all()
+
+
+def test_the_foreground_is_a_photo_of_the_persons_own_colours(photos, fake):
+    assert infer.main([photos[1], "--output", "foreground"]) == 0
+    result = Image.open(Path(photos[1]).with_name("b-foreground.png"))
+    assert result.mode == "RGB"
+    own = mmnet_np.foreground(scene(), np.asarray(scene("L")), numba=False)
+    assert (np.asarray(result) == np.asarray(own)).all()
 
 
 def test_alpha_is_a_grey_image(photos, fake):
@@ -88,11 +104,14 @@ def test_alpha_is_a_grey_image(photos, fake):
     ],
 )
 def test_composite_before_a_colour(photos, fake, options, colour):
-    assert infer.main([photos[1], *options]) == 0
-    result = np.asarray(Image.open(Path(photos[1]).with_name("b-composite.png")))
-    alpha = np.asarray(scene("L"), float)[:, :, None] / 255
-    expected = alpha * np.asarray(scene()) + (1 - alpha) * np.array(colour)
-    assert np.abs(result - expected).max() <= 0.5001
+    alpha = np.asarray(scene("L"))
+    own = mmnet_np.foreground(scene(), alpha, numba=False)
+    for front, more in ((own, ()), (scene(), ("--keep-colours", "--overwrite"))):
+        assert infer.main([photos[1], *options, *more]) == 0
+        result = np.asarray(Image.open(Path(photos[1]).with_name("b-composite.png")))
+        weight = alpha[:, :, None] / 255
+        expected = weight * np.asarray(front) + (1 - weight) * np.array(colour)
+        assert np.abs(result - expected).max() <= 0.5001
 
 
 def test_composite_before_an_image(photos, fake, tmp_path):
@@ -218,16 +237,30 @@ def test_a_photo_in_a_folder_that_is_not_there(fake, tmp_path, capsys):
     assert capsys.readouterr() == ("", said)
 
 
+@pytest.mark.parametrize("options", [(), ("--no-refine",)])
+def test_no_refine_reaches_predict(photos, monkeypatch, options):
+    asked = []
+
+    class Remembering(FakeModel):
+        def predict_uint8(self, image, *, refine=True):
+            asked.append(refine)
+            return super().predict_uint8(image)
+
+    install(monkeypatch, Remembering())
+    assert infer.main([*photos, *options]) == 0
+    assert set(asked) == {not options}
+
+
 @pytest.mark.parametrize("error", [MemoryError(), OSError(5, "Input/output error")])
 def test_a_failing_model_costs_one_photo(photos, monkeypatch, capsys, error):
     class Failing(FakeModel):
         calls = 0
 
-        def predict_uint8(self, image):
+        def predict_uint8(self, image, **options):
             self.calls += 1
             if self.calls == 2:
                 raise error
-            return super().predict_uint8(image)
+            return super().predict_uint8(image, **options)
 
     install(monkeypatch, Failing())
     assert infer.main(photos) == 1
@@ -252,6 +285,7 @@ def test_each_photo_is_freed_before_the_next(photos, fake, monkeypatch):
         return call
 
     monkeypatch.setattr(images, "open_photo", watching(images.open_photo))
+    monkeypatch.setattr(colours, "foreground", watching(colours.foreground))
     monkeypatch.setattr(compose, "cutout", watching(compose.cutout))
     save = output.save_image
 
@@ -264,7 +298,7 @@ def test_each_photo_is_freed_before_the_next(photos, fake, monkeypatch):
 
     monkeypatch.setattr(output, "save_image", failing)
     assert infer.main(photos) == 1
-    assert alive == [[], ["open_photo"], ["cutout"]] * 3
+    assert alive == [[], ["open_photo"], ["foreground"], ["cutout"]] * 3
 
 
 def test_messages_do_not_run_into_the_progress_bar(photos, fake, monkeypatch, tmp_path):
@@ -283,7 +317,7 @@ def test_messages_do_not_run_into_the_progress_bar(photos, fake, monkeypatch, tm
 
 def test_ctrl_c_is_no_traceback(photos, monkeypatch, capsys):
     class Interrupted(FakeModel):
-        def predict_uint8(self, image):
+        def predict_uint8(self, image, **options):
             raise KeyboardInterrupt
 
     install(monkeypatch, Interrupted())
@@ -294,7 +328,7 @@ def test_ctrl_c_is_no_traceback(photos, monkeypatch, capsys):
 
 def test_a_bug_keeps_its_traceback(photos, monkeypatch):
     class Broken(FakeModel):
-        def predict_uint8(self, image):
+        def predict_uint8(self, image, **options):
             raise ZeroDivisionError
 
     install(monkeypatch, Broken())
@@ -374,7 +408,9 @@ def test_the_example_photo(example, weights_file, tmp_path):
     with Image.open(tmp_path / "out.png") as cut, Image.open(example) as photo:
         assert cut.mode == "RGBA"
         assert cut.size == photo.size
-        assert (np.asarray(cut)[..., :3] == np.asarray(photo)).all()
+        opacity = np.asarray(cut)[..., 3]
+        whole = (opacity == 0) | (opacity == 255)
+        assert (np.asarray(cut)[whole, :3] == np.asarray(photo)[whole]).all()
         low, high = cut.getchannel("A").getextrema()
         assert low < high
 

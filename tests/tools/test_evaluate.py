@@ -31,6 +31,7 @@ KEYS = [
     "images",
     "weights",
     "size",
+    "refined",
     "backend",
     "split",
     "seconds",
@@ -77,7 +78,7 @@ def test_a_perfect_model_has_no_error(data, monkeypatch, capsys):
     truths = iter([open_mask(pair.mask) for pair in pairs(data, "test")])
 
     class Perfect(FakeModel):
-        def predict(self, image):
+        def predict(self, image, **options):
             return next(truths).astype(np.float32) / 255
 
     install(monkeypatch, Perfect())
@@ -95,6 +96,23 @@ def test_options_reach_the_model(data, loads, capsys):
         ("w.h5", {"backend": "numba", "threads": 3, "size": 128, "images": 2}),
     ]
     assert (found["images"], found["split"], found["weights"]) == (2, "val", "w.h5")
+
+
+@pytest.mark.parametrize("stress", [(), ("--stress",)])
+def test_no_refine_reaches_predict(tmp_path, monkeypatch, capsys, stress):
+    write_pairs(tmp_path / "test", 1)
+    asked = []
+
+    class Remembering(FakeModel):
+        def predict(self, image, *, refine=True):
+            asked.append(refine)
+            return np.zeros((image.height, image.width) if not stress else image.shape[:2])
+
+    install(monkeypatch, Remembering())
+    assert report(capsys, "--data", tmp_path, *stress)["refined"] is True
+    assert report(capsys, "--data", tmp_path, *stress, "--no-refine")["refined"] is False
+    half = len(asked) // 2
+    assert asked == [True] * half + [False] * half
 
 
 def test_limit_takes_the_first(data, loads, capsys):
@@ -176,9 +194,9 @@ def test_the_sheet_shows_the_worst_and_the_median(tmp_path, monkeypatch, capsys)
     asked = []
 
     class Remembering(FakeModel):
-        def predict(self, image):
+        def predict(self, image, **options):
             asked.append(image.tobytes())
-            return super().predict(image)
+            return super().predict(image, **options)
 
     install(monkeypatch, Remembering())
     sheet = tmp_path / "sheet.png"
@@ -211,7 +229,7 @@ def test_an_existing_sheet_is_kept_unless_asked(data, loads, tmp_path, capsys):
 
 def test_ctrl_c_is_no_traceback(data, monkeypatch, capsys):
     class Interrupted(FakeModel):
-        def predict(self, image):
+        def predict(self, image, **options):
             raise KeyboardInterrupt
 
     install(monkeypatch, Interrupted())
