@@ -7,7 +7,7 @@ in NumPy. What the Numba kernels read is the same seven numbers a channel as the
 array, `OutputStage.table`.
 
 That int32 is enough: |w| <= 127 and |x - zero_point| <= 255, so a sum over K products is below
-``K * 32385`` in magnitude, 2**31 being reached at K = 66,311; the widest sum of MMNet at width 1.0
+``K * 32385`` in magnitude, and below 2**31 up to K = 66,311; the widest sum of MMNet at width 1.0
 has K = 240. With the bias, `mmnet_np.quantized` checks the bound channel by channel. MBQM of an
 int32 is below 2**31 again (`fixed_point.mbqm`). Adding the zero point might pass it, so the kernels
 clamp to ``[lower - zero_point, upper - zero_point]`` first and add it then, which is the same.

@@ -8,6 +8,7 @@ counted the input's zero point goes into the bias (`OutputStage.folding`).
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,11 +23,12 @@ from mmnet_np.kernels import (
     taps,
     tile_int8,
 )
+from mmnet_np.kernels.jit import Kernel
 from mmnet_np.kernels.output_stage import OutputStage
 
 from .backends import Kernels, Operations, Prepared, References
 from .folding import kernel_layout
-from .graph import Concat, Depthwise, Layer, Pointwise, Softmax
+from .graph import Depthwise, Pointwise
 from .quantized import ConcatIntegers, ConvolutionIntegers, Quantization, SoftmaxIntegers
 
 __all__ = ["NumbaInt8Backend", "NumpyInt8Backend"]
@@ -55,11 +57,11 @@ class NumpyInt8Backend(References):
         softmax_int8.reference,
     )
 
-    def prepare(self, layer: Layer, integers: Integers) -> Prepared:
+    def prepare(self, layer: Any, integers: Integers) -> Prepared:
         """Bring the weights into kernel layout; all else stays as it is."""
-        if isinstance(layer, Concat):
+        if isinstance(integers, ConcatIntegers):
             return _moves(integers, self._requantizing)
-        if isinstance(layer, Softmax):
+        if isinstance(integers, SoftmaxIntegers):
             return (integers.table,)
         weights = kernel_layout(layer, integers.weights)
         return (integers.input.zero_point, weights, integers.stage)
@@ -70,7 +72,13 @@ class NumpyInt8Backend(References):
     def quantize(self, x: NDArray[np.float32], to: Quantization) -> NDArray[np.int8]:
         """Round a (N, h, w, C) array to int8."""
         out = np.empty(x.shape, np.int8)
-        quantization.quantize_reference(x, to.scale, to.zero_point, out)
+        quantization.quantize_reference(x, *to, out)
+        return out
+
+    def dequantize(self, x: NDArray[np.int8], of: Quantization) -> NDArray[np.float32]:
+        """Turn a (N, h, w, C) array into float32."""
+        out = np.empty(x.shape, np.float32)
+        quantization.dequantize_reference(x, *of, out)
         return out
 
 
@@ -87,11 +95,11 @@ class NumbaInt8Backend(Kernels):
     )
     coordinates = staticmethod(resize_int8.coordinates)
 
-    def prepare(self, layer: Layer, integers: Integers) -> Prepared:
+    def prepare(self, layer: Any, integers: Integers) -> Prepared:
         """Pack the weights for the register tile, or border them with zeros for depthwise."""
-        if isinstance(layer, Concat):
+        if isinstance(integers, ConcatIntegers):
             return _moves(integers, self._requantizing)
-        if isinstance(layer, Softmax):
+        if isinstance(integers, SoftmaxIntegers):
             return (integers.table,)
         zero_point, stage = integers.input.zero_point, integers.stage
         weights = kernel_layout(layer, integers.weights)
@@ -113,8 +121,16 @@ class NumbaInt8Backend(Kernels):
 
     def quantize(self, x: NDArray[np.float32], to: Quantization) -> NDArray[np.int8]:
         """Round a (N, h, w, C) array to int8."""
-        out = np.empty(x.shape, np.int8)
-        arguments = (x, to.scale, to.zero_point, out)
+        return self._elementwise(quantization.quantize, x, to, np.int8)
+
+    def dequantize(self, x: NDArray[np.int8], of: Quantization) -> NDArray[np.float32]:
+        """Turn a (N, h, w, C) array into float32."""
+        return self._elementwise(quantization.dequantize, x, of, np.float32)
+
+    def _elementwise(
+        self, kernel: Kernel, x: NDArray, quantization: Quantization, dtype: type
+    ) -> NDArray:
+        out: NDArray = np.empty(x.shape, dtype)
         rows = x.shape[0] * x.shape[1]
-        self._bands.run(quantization.quantize.compiled(), arguments, rows, x.size)
+        self._bands.run(kernel.compiled(), (x, *quantization, out), rows, x.size)
         return out

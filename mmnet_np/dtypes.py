@@ -17,11 +17,15 @@ from .backends import Backend, NumbaBackend, NumpyBackend
 from .errors import ImageError, OptionError, WeightsError
 from .folding import folded_layers
 from .graph import Graph, build, parameters
-from .quantized import ALPHA, INPUT, QuantizedNetwork
+from .quantized import ALPHA, INPUT, Quantization, QuantizedNetwork
 from .spec import Spec
 from .threads import Bands
 
 __all__ = ["DTYPES", "Float32", "Int8"]
+
+
+MATTE = Quantization(np.float32(1 / 255), ALPHA.zero_point)
+"""What the photo's matte takes the network's int8 alpha for."""
 
 
 class Float32:
@@ -75,8 +79,8 @@ class Float32:
         """Return the network's input for (N, h, w, 3) float32 in [0, 1]."""
         return x
 
-    def to_alpha(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return float32 alpha in [0, 1] of the network's."""
+    def to_alpha(self, x: NDArray[np.float32], backend: Backend) -> NDArray[np.float32]:
+        """Return float32 alpha in [0, 1] of the network's (h, w)."""
         return x
 
 
@@ -86,7 +90,7 @@ class Int8:
     A photo, resized to the network's size in float32 and divided by 255, is quantized at scale
     1/255 and zero point -128: pixels of a photo that has that size already become themselves minus
     128. Alpha is int8 at scale 1/256, so that its largest value, 127, means 255/256; the photo's
-    matte takes it for 1, and every other in proportion: ``(q + 128) / 255``.
+    matte takes it for 1, and every other in proportion: ``(q + 128) / 255``, see `MATTE`.
     """
 
     dtype = np.dtype(np.int8)
@@ -112,10 +116,9 @@ class Int8:
         """Return the network's input for (N, h, w, 3) float32 in [0, 1]."""
         return backend.quantize(x, INPUT)
 
-    @staticmethod
-    def to_alpha(x: NDArray[np.int8]) -> NDArray[np.float32]:
-        """Return float32 alpha in [0, 1] of the network's."""
-        return (x.astype(np.float32) - ALPHA.zero_point) / np.float32(255)
+    def to_alpha(self, x: NDArray[np.int8], backend: Any) -> NDArray[np.float32]:
+        """Return float32 alpha in [0, 1] of the network's (h, w)."""
+        return backend.dequantize(x[np.newaxis, :, :, np.newaxis], MATTE)[0, :, :, 0]
 
 
-DTYPES = {"float32": Float32, "int8": Int8}
+DTYPES: dict[str, type[Float32] | type[Int8]] = {"float32": Float32, "int8": Int8}

@@ -232,7 +232,7 @@ class Matting:
         photo = Image.fromarray(image) if isinstance(image, np.ndarray) else image
         prepared = network_input(photo, self.size, self.size)[np.newaxis]
         x = self._arithmetic.from_photo(prepared, self._engine.backend)
-        small = self._arithmetic.to_alpha(self.forward(x)[0])
+        small = self._arithmetic.to_alpha(self.forward(x)[0], self._engine.backend)
         alpha: NDArray = np.empty((photo.height, photo.width), dtype)
         made = (
             refined_bands(small, photo, numba=self.backend == "numba")

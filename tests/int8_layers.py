@@ -44,7 +44,8 @@ class Layer(NamedTuple):
     @property
     def real(self):
         """The real multipliers, in the contract's order."""
-        return np.float64(self.scale) * np.float64(self.weights_scale) / np.float64(self.out_scale)
+        weights_scale = self.weights_scale.astype(np.float64)
+        return np.float64(self.scale) * weights_scale / np.float64(self.out_scale)
 
     def stage(self, rounding="double"):
         """What the package's kernels take."""

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mmnet_np.dtypes import Int8
+from mmnet_np.dtypes import MATTE
 from mmnet_np.graph import Filtered, build
 from mmnet_np.kernels.quantization import quantize_reference
 from mmnet_np.model import Matting
@@ -58,8 +58,8 @@ def compare(model: Matting, quantized: Matting, images: Iterable[NDArray[np.floa
             y8 = (rounded[name].astype(np.float32) - zero_point) * scale
             signal[name] += float(np.square(y, dtype=np.float64).sum())
             noise[name] += float(np.square(y - y8, dtype=np.float64).sum())
-        ours, theirs = rounded[graph.output][..., 1], exact[graph.output][..., 1]
-        differences.append(np.abs(Int8.to_alpha(ours) - theirs).mean(dtype=np.float64))
+        alpha = (rounded[graph.output][..., 1].astype(np.float32) - MATTE.zero_point) * MATTE.scale
+        differences.append(np.abs(alpha - exact[graph.output][..., 1]).mean(dtype=np.float64))
     return Fidelity(
         {name: _decibels(signal[name], noise[name]) for name in names}, float(np.mean(differences))
     )

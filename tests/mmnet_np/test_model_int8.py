@@ -86,13 +86,19 @@ def test_any_other_photo_is_quantized_after_it_was_resized(int8_weights_file, ba
     assert alpha.shape == (100, 130)
     assert alpha.dtype == np.float32
     assert 0 <= alpha.min() <= alpha.max() <= 1
-    assert alpha[0, 0] == np.float32(int(small[0, 0]) + 128) / np.float32(255)
+    assert abs(alpha[0, 0] - (int(small[0, 0]) + 128) / 255) < 1e-6
 
 
-def test_alpha_reaches_both_ends(model):
-    ends = model._arithmetic.to_alpha(np.array([-128, 127], np.int8))
-    assert ends.tolist() == [0, 1]
-    assert ends.dtype == np.float32
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_alpha_reaches_both_ends(int8_weights_file, backend):
+    """And is the nearest float32 to q / 255 in between, give or take one unit."""
+    model = mmnet_np.load(int8_weights_file, backend=backend)
+    every = np.arange(-128, 128).astype(np.int8).reshape(16, 16)
+    alpha = model._arithmetic.to_alpha(every, model._engine.backend)
+    assert alpha.dtype == np.float32
+    assert (alpha.min(), alpha.max()) == (0, 1)
+    assert np.abs(alpha - (every.astype(float) + 128) / 255).max() < 1e-7
+    assert (np.rint(alpha * np.float32(255)) == every.astype(int) + 128).all()
 
 
 def test_intermediates_are_all_layers_in_int8(model):
