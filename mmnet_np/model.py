@@ -231,8 +231,9 @@ class Matting:
         image = as_rgb(image)
         photo = Image.fromarray(image) if isinstance(image, np.ndarray) else image
         prepared = network_input(photo, self.size, self.size)[np.newaxis]
-        x = self._arithmetic.from_photo(prepared, self._engine.backend)
-        small = self._arithmetic.to_alpha(self.forward(x)[0], self._engine.backend)
+        backend = self._engine.backend
+        x = self._arithmetic.from_photo(prepared, backend)
+        small = self._arithmetic.to_alpha(self.forward(x)[0], backend)
         alpha: NDArray = np.empty((photo.height, photo.width), dtype)
         made = (
             refined_bands(small, photo, numba=self.backend == "numba")

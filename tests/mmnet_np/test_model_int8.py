@@ -65,13 +65,13 @@ def test_a_photo_of_the_networks_size_becomes_itself_minus_128(int8_weights_file
     seen = []
     forward = model.forward
     model.forward = lambda x: seen.append(x.copy()) or forward(x)
-    alpha = model.predict(pixels)
+    alpha = model.predict(pixels, refine=False)
     (x,) = seen
     assert x.dtype == np.int8
     assert (x[0].astype(int) == pixels.astype(int) - 128).all()
     q = forward(x)[0].astype(int)
     assert np.abs(alpha - (q + 128) / 255).max() < 1e-6
-    assert (model.predict_uint8(pixels) == q + 128).all()
+    assert (model.predict_uint8(pixels, refine=False) == q + 128).all()
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -82,7 +82,7 @@ def test_any_other_photo_is_quantized_after_it_was_resized(int8_weights_file, ba
     steps = (real / np.float32(1 / 255)).astype(np.float64)
     x = (np.floor(steps + 0.5) - 128).astype(np.int8)[None]
     small = model.forward(x)[0]
-    alpha = model.predict(array)
+    alpha = model.predict(array, refine=False)
     assert alpha.shape == (100, 130)
     assert alpha.dtype == np.float32
     assert 0 <= alpha.min() <= alpha.max() <= 1
