@@ -62,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
         " (minmax), all but a ten thousandth at either end (percentile)",
     )
     add("--limit", metavar="N", type=positive, default=100, help="photos to use; default: 100")
+    add("--backend", choices=("auto", "numpy", "numba"), default="auto", help="default: auto")
     add("--json", action="store_true", help="print one JSON object instead of a table")
     add("--name", help="what the weights call themselves; default: as FLOAT.h5, with -int8")
     add("--overwrite", action="store_true", help="replace INT8.h5 if it exists")
@@ -92,10 +93,10 @@ def _run(args: argparse.Namespace) -> int:
         chosen = _photos(args)
         if not chosen:
             return 1
-        model = Matting(given, images=2 * len(chosen))
+        model = Matting(given, backend=args.backend, images=2 * len(chosen))
         inputs = _Inputs(chosen, model.size, args.quiet)
         weights = _quantized(args, given, model, inputs)
-        quantized = Matting(weights, images=len(chosen))
+        quantized = Matting(weights, backend=args.backend, images=len(chosen))
         fidelity = compare(model, quantized, inputs("comparing"))
     store.save(args.output, weights)
     report = _report(quantized, fidelity)

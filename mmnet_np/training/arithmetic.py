@@ -27,11 +27,8 @@ Norms = NDArray[np.float32]
 class Arithmetic(Protocol):
     """What the network asks for, layer by layer; ``norms`` are those of the layer's channels."""
 
-    rows: int
-    """Of norms."""
-
-    def neutral(self, name: str) -> Norms:
-        """Return one channel's norms under which y = z and dz = g, for a buffer, as a column."""
+    def neutral(self) -> Norms:
+        """Return one channel's norms under which y = z and dz = g, as a column."""
 
     def begin(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
         """Take up the variables as they are now; return what the first layer convolves."""
@@ -79,15 +76,13 @@ class BatchNormArithmetic:
         By checkpoint name. `normalize` updates the moving statistics among the variables.
     """
 
-    rows = normalize.FLOAT_ROWS
-
     def __init__(self, variables: Variables, gradients: Variables) -> None:
         self._variables, self._gradients = variables, gradients
         self._inverse: dict[str, NDArray[np.float64]] = {}
 
-    def neutral(self, name: str) -> Norms:
+    def neutral(self) -> Norms:
         """Return no scale, shift or bounds."""
-        norms = np.zeros((self.rows, 1), np.float32)
+        norms = np.zeros((normalize.FLOAT_ROWS, 1), np.float32)
         norms[normalize.SCALE] = norms[normalize.GRADIENT] = 1
         norms[normalize.LOWER], norms[normalize.UPPER] = -np.inf, np.inf
         return norms

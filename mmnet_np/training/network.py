@@ -71,12 +71,11 @@ class TrainingNetwork:
         self.arithmetic = arithmetic or BatchNormArithmetic(variables, gradients)
         self.layout = Layout(graph, batch, size)
         self._bands = bands
-        layout, rows = self.layout, self.arithmetic.rows
+        layout = self.layout
         self.z = {name: np.zeros(layout.shape[name], np.float32) for name in layout.channels}
         self.g = layout.gradients()
-        self.norms = {name: np.empty((rows, c), np.float32) for name, c in layout.channels.items()}
-        for name, norms in self.norms.items():
-            norms[...] = self.arithmetic.neutral(name)
+        neutral = self.arithmetic.neutral()
+        self.norms = {name: np.repeat(neutral, c, axis=1) for name, c in layout.channels.items()}
         self._sums = {name: np.zeros((BANDS, 2, c)) for name, c in layout.channels.items()}
         self._scratch = np.zeros((BANDS, layout.scratch_floats()), np.float32)
         self._draw: Sequence[int] = (0,)

@@ -57,8 +57,6 @@ class QuantizedArithmetic:
         A layer so wide that its sums would not be exact.
     """
 
-    rows = normalize.QUANTIZED_ROWS
-
     def __init__(
         self,
         graph: Graph,
@@ -81,9 +79,9 @@ class QuantizedArithmetic:
         self._network: QuantizedNetwork
         self._d_bias: dict[str, NDArray[np.float64]] = {}
 
-    def neutral(self, name: str) -> Norms:
+    def neutral(self) -> Norms:
         """Return a multiplier of 1 and no bias or bounds."""
-        norms = np.zeros((self.rows, 1), np.float32)
+        norms = np.zeros((normalize.QUANTIZED_ROWS, 1), np.float32)
         norms[normalize.SCALE] = norms[normalize.GRADIENT] = 1
         norms[normalize.LOWER], norms[normalize.UPPER] = -np.inf, np.inf
         integers = norms.view(np.int32)
@@ -176,7 +174,7 @@ class QuantizedArithmetic:
             return z, norms
         source = self._network.integers[name].stage
         values = source.apply(z).astype(np.int32) - source.zero_point
-        return stage.apply(values).astype(np.float32) - stage.zero_point, self.neutral(name)
+        return stage.apply(values).astype(np.float32) - stage.zero_point, self.neutral()
 
     def copied_backward(self, concat: str, name: str, z: NDArray, g: NDArray) -> NDArray:
         """Multiply by the ratio of the scales where nothing was clamped."""

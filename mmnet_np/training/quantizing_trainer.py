@@ -48,7 +48,8 @@ class QuantizingTrainer(Trainer):
         weights = store.Weights(
             "trained weights", "float32", self.spec.as_dict(), self.variables.tensors(), {}, ""
         )
-        self._outputs |= calibrate(Matting(weights), images, mse)
+        # Numba's bits depend on nothing, which scales that a run may have to find again must not.
+        self._outputs |= calibrate(Matting(weights, backend="numba"), images, mse)
         for layer in build(self.spec, auxiliary=True):
             if is_head(layer):
                 self._outputs.setdefault(layer.name, _AUXILIARY)
