@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,7 @@ def by_eights(channels: int) -> int:
     return -(-channels // 8) * 8
 
 
-def is_head(layer: Layer) -> bool:
+def is_head(layer: Layer) -> TypeGuard[Filtered]:
     """Say whether a layer gives logits: it has a bias instead of batch norm."""
     return isinstance(layer, Filtered) and not layer.batch_norm
 

@@ -181,9 +181,9 @@ class QuantizedArithmetic:
         stage = self._requantization(concat, name)
         if stage is None:
             return g
-        scales = (self._network.quantizations[tensor].scale for tensor in (name, concat))
+        known = self._network.quantizations
         inside = (z > stage.lower - stage.zero_point) & (z < stage.upper - stage.zero_point)
-        return g * inside * np.divide(*scales)
+        return g * inside * (known[name].scale / known[concat].scale)
 
     def _requantization(self, concat: str, name: str) -> OutputStage | None:
         return self._network.integers[concat].stages[self._graph[concat].inputs.index(name)]
