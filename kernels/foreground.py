@@ -75,7 +75,8 @@ def sweep_reference(photo: Colours, alpha: NDArray[np.float32], old: Colours, ne
 
 
 @kernel(
-    "void(float32[:,:,::1], float32[:,::1], float32[:,:,:,::1], float32[:,:,:,::1], intp, intp)"
+    "void(float32[:,:,::1], float32[:,::1], float32[:,:,:,::1], float32[:,:,:,::1], intp, intp)",
+    "photo",
 )
 def sweep(photo, alpha, old, new, start, stop):
     """Make one sweep over rows ``start`` to ``stop``, in Numba; see `sweep_reference`."""

@@ -121,7 +121,9 @@ def apply_reference(
     np.clip(out, 0, 1, out=out)
 
 
-@kernel("void(float32[:,:,::1], float32[:,::1], intp, float32, float32[:,:,::1], intp, intp)")
+@kernel(
+    "void(float32[:,:,::1], float32[:,::1], intp, float32, float32[:,:,::1], intp, intp)", "photo"
+)
 def fit(guide, alpha, radius, epsilon, out, start, stop):
     """Fit the windows of rows ``start`` to ``stop``, in Numba; see `fit_reference`."""
     height, width = alpha.shape
@@ -169,7 +171,7 @@ def fit(guide, alpha, radius, epsilon, out, start, stop):
             out[y, x, 3] = p - (a0 * r + a1 * g + a2 * b)
 
 
-@kernel("void(float32[:,:,::1], intp, float32[:,:,::1], intp, intp)")
+@kernel("void(float32[:,:,::1], intp, float32[:,:,::1], intp, intp)", "photo")
 def smooth(x, radius, out, start, stop):
     """Write the means over the windows of rows ``start`` to ``stop``, in Numba."""
     height, width, channels = x.shape
@@ -192,7 +194,8 @@ def smooth(x, radius, out, start, stop):
 
 @kernel(
     "void(float32[:,:,::1], uint8[:,:,::1], intp[::1], intp[::1], float32[::1], intp[::1], "
-    "intp[::1], float32[::1], intp, float32[:,::1], intp, intp)"
+    "intp[::1], float32[::1], intp, float32[:,::1], intp, intp)",
+    "photo",
 )
 def apply(fields, rows, y_lower, y_upper, y_fraction, x_lower, x_upper, x_fraction, first, out,
           start, stop):  # fmt: skip

@@ -18,7 +18,7 @@ from . import cache
 
 __all__ = ["KERNELS", "Inline", "Intrinsic", "Kernel", "compile_all", "has_numba", "kernel"]
 
-KERNELS: dict[str, list[Kernel]] = {"inference": [], "int8": [], "training": []}
+KERNELS: dict[str, list[Kernel]] = {"inference": [], "int8": [], "photo": [], "training": []}
 """The kernels called from Python, by what needs them, in order of definition."""
 
 _lock = threading.RLock()
@@ -154,7 +154,7 @@ def compile_all(group: str = "inference", progress: Callable[[], None] = lambda:
 
     Parameters
     ----------
-    group : {"inference", "int8", "training"}
+    group : {"inference", "int8", "photo", "training"}
         The modules that define its kernels must have been imported.
     progress : callable, optional
         Called after each kernel.

@@ -6,6 +6,8 @@ from the cache of an earlier run.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from mmnet_np.kernels import cache, jit
 
 __all__ = ["Choice"]
@@ -33,8 +35,8 @@ class Choice:
     asked : {"auto", "numpy", "numba"}
     images : int, optional
         How many are coming, where that is known.
-    kernels : str
-        The group of kernels that the model runs.
+    kernels : sequence of str
+        The groups of kernels that the model runs.
 
     Attributes
     ----------
@@ -44,7 +46,7 @@ class Choice:
         Whether it may still change from NumPy to Numba.
     """
 
-    def __init__(self, asked: str, images: int | None, kernels: str) -> None:
+    def __init__(self, asked: str, images: int | None, kernels: Sequence[str]) -> None:
         self._kernels = kernels
         self._numpy_seconds = 0.0
         self.name, self.open = asked, False
@@ -55,10 +57,13 @@ class Choice:
     def _repays(self, images: int | None) -> bool:
         """Say whether Numba is the faster way; with no number known, if it is compiled already."""
         if images is None:
-            return cache.is_warm(self._kernels)
+            return self._warm()
         if images < _LOAD_IMAGES:
             return False
-        return images >= _COMPILE_IMAGES or cache.is_warm(self._kernels)
+        return images >= _COMPILE_IMAGES or self._warm()
+
+    def _warm(self) -> bool:
+        return all(cache.is_warm(group) for group in self._kernels)
 
     def spent(self, seconds: float) -> None:
         """Tell how long an image took."""
@@ -69,8 +74,7 @@ class Choice:
         """Go over to Numba if NumPy has taken as long as compiling would have; say if so."""
         if not self.open or self._numpy_seconds <= _LOAD_SECONDS:
             return False
-        warm = cache.is_warm(self._kernels)
-        if self._numpy_seconds <= (_LOAD_SECONDS if warm else _COMPILE_SECONDS):
+        if self._numpy_seconds <= (_LOAD_SECONDS if self._warm() else _COMPILE_SECONDS):
             return False
         self.name, self.open = "numba", False
         return True

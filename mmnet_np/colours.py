@@ -84,7 +84,7 @@ def foreground(image: Picture, alpha: NDArray, *, numba: bool | None = None) -> 
 
 
 def _has_kernels() -> bool:
-    return "numba" in sys.modules and cache.is_warm()
+    return "numba" in sys.modules and cache.is_warm("photo")
 
 
 def _difference(photo: Image.Image, alpha: NDArray, numba: bool) -> tuple[NDArray[np.float32], int]:

@@ -48,8 +48,8 @@ class Float32:
     """
 
     dtype = np.dtype(np.float32)
-    kernels = "inference"
-    """The group of kernels that Numba compiles for it."""
+    kernels = ("inference", "photo")
+    """The groups of kernels that Numba compiles for it and for the photos around it."""
 
     def __init__(self, graph: Graph, spec: Spec, stored: store.Weights, rounding: str) -> None:
         if rounding != "double":
@@ -94,7 +94,7 @@ class Int8:
     """
 
     dtype = np.dtype(np.int8)
-    kernels = "int8"
+    kernels = ("int8", "photo")
 
     def __init__(self, graph: Graph, spec: Spec, stored: store.Weights, rounding: str) -> None:
         self.network = QuantizedNetwork(graph, stored.tensors, shown(stored.name), rounding)

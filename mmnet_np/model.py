@@ -191,8 +191,12 @@ class Matting:
     def _make(self, name: str) -> Engine:
         arithmetic = self._arithmetic
         backend = arithmetic.backend(name, self._bands)
-        if name == "numba" and not cache.is_warm(arithmetic.kernels):
-            jit.compile_all(arithmetic.kernels)
+        if name == "numba":
+            from mmnet_np.kernels import foreground, guided  # noqa: F401  (defines "photo")
+
+            for group in arithmetic.kernels:
+                if not cache.is_warm(group):
+                    jit.compile_all(group)
         return Engine(self._graph, arithmetic.parameters, backend)
 
     def predict(
@@ -236,7 +240,7 @@ class Matting:
         small = self._arithmetic.to_alpha(self.forward(x)[0], backend)
         alpha: NDArray = np.empty((photo.height, photo.width), dtype)
         made = (
-            refined_bands(small, photo, numba=self.backend == "numba")
+            refined_bands(small, photo, numba=backend.name == "numba")
             if refine
             else alpha_bands(small, photo.height, photo.width)
         )

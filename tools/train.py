@@ -26,6 +26,7 @@ __all__ = ["main"]
 
 COMMAND = "train"
 RECIPE_NAMES = ("fast", "finetune", "quantize", "paper")
+AUGMENTATION_NAMES = ("balanced", "gentle", "paper", "plain", "robust")
 CALIBRATED = 64  # images, for int8
 
 
@@ -78,6 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--epochs", metavar="N", type=positive, help="default: the recipe's")
     add("--batch", metavar="N", type=positive, help="images in a batch; default: the recipe's")
     add("--rate", metavar="R", type=float, help="peak learning rate; default: the recipe's")
+    add("--augment", choices=AUGMENTATION_NAMES, help="default: the recipe's")
     add("--dropout", metavar="P", type=float, default=0.0, help="after encoder blocks; default: 0")
     add("--init", metavar="FILE", help="weights to start from, or name of a model in the package")
     add("--resume", action="store_true", help="go on with the run in RUN, to the same bits")
@@ -119,6 +121,7 @@ def _settings(args: argparse.Namespace, kind: type[Settings]) -> Settings:
         init=args.init,
         rate=args.rate,
         dropout=args.dropout,
+        augment=args.augment,
     )
 
 

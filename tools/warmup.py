@@ -29,7 +29,7 @@ def main(argv: list[str] | None = None) -> int:
 def _warm(training: bool, quiet: bool) -> int:
     from mmnet_np import backends, backends_int8  # noqa: F401  (importing them defines them)
     from mmnet_np.errors import OptionError
-    from mmnet_np.kernels import cache, jit
+    from mmnet_np.kernels import cache, foreground, guided, jit  # noqa: F401  (as above)
     from mmnet_np.progress import Progress
 
     if not jit.has_numba():
@@ -39,7 +39,7 @@ def _warm(training: bool, quiet: bool) -> int:
     folder = cache.cache_folder()
     if folder is None:
         return 1  # cache_folder has said why: compiling would be lost at exit
-    groups = ["inference", "int8"]
+    groups = ["inference", "int8", "photo"]
     if training:
         from mmnet_np.training import augment, trainer  # noqa: F401  (importing it defines the rest)
 

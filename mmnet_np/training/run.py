@@ -21,6 +21,7 @@ from mmnet_np.spec import Spec
 from mmnet_np.weights import store
 from mmnet_np.weights.atomic import replacing
 
+from .augment import AUGMENTATIONS
 from .quantizing_trainer import QuantizingTrainer
 from .recipes import RECIPES, Recipe
 from .trainer import Trainer
@@ -33,6 +34,9 @@ _LICENCE = (
     "as the photos it was trained on allow; weights trained on research-only data are for research "
     "and non-commercial use"
 )
+
+_LONG_PROVENANCE = {"float32": 16_000, "int8": 1_000}
+"""Characters; a weights file takes twice as many, and an int8 one is to stay below 400 kB."""
 
 _LEAST_BATCHES = 16
 """An epoch of few photos shows each more than once, so that it has about so many batches."""
@@ -52,6 +56,7 @@ class Settings:
     init: str | None = None
     rate: float | None = None
     dropout: float = 0.0
+    augment: str | None = None
 
     def __post_init__(self) -> None:
         if self.recipe not in RECIPES:
@@ -62,6 +67,8 @@ class Settings:
             raise OptionError(f"the learning rate is {self.rate}; it must be above 0, at most 1")
         if not 0 <= self.dropout < 1:
             raise OptionError(f"dropout is {self.dropout}; it must be at least 0 and below 1")
+        if self.augment not in (None, *AUGMENTATIONS):
+            raise OptionError(f"there is no augmentation {self.augment!r}")
         if self.the_recipe().quantized:
             if self.init is None:
                 raise OptionError("the recipe quantize starts from trained weights: give --init")
@@ -74,9 +81,13 @@ class Settings:
         return Spec(self.width, self.size, self.variant)
 
     def the_recipe(self) -> Recipe:
-        """Return the recipe by its name, with another peak learning rate if one was given."""
+        """Return the recipe by its name, with what was given in place of its own."""
         recipe = RECIPES[self.recipe]
-        return recipe if self.rate is None else replace(recipe, peak=self.rate)
+        return replace(
+            recipe,
+            peak=recipe.peak if self.rate is None else self.rate,
+            augment=recipe.augment if self.augment is None else self.augment,
+        )
 
     def repeat(self, photos: int) -> int:
         """Return how often an epoch shows each photo."""
@@ -93,6 +104,20 @@ class Settings:
         if len(train) < 2:
             raise ImageError(f"{printable(folder)}: training needs two photos or more")
         return [pair for k, pair in enumerate(train) if k % 10], train[::10]
+
+    def origin(self, dtype: str) -> dict[str, object]:
+        """Return name, digest and provenance of the weights that ``init`` names.
+
+        A provenance that is long already, as after many runs one from another, is left out; what is
+        long depends on the ``dtype`` of the file that is to keep it.
+        """
+        given = store.load(find_weights(self.init))
+        told = {"provenance": dict(given.provenance)}
+        return {
+            "name": given.name,
+            "digest": store.digest(given.tensors, given.spec),
+            **(told if len(json.dumps(told)) < _LONG_PROVENANCE[dtype] else {}),
+        }
 
     def trainer(self, batches: int, threads: int | None) -> Trainer:
         """Make the trainer, from ``init`` if that was given."""
@@ -111,6 +136,19 @@ class Settings:
             # Weights for inference have no auxiliary head: that one starts fresh.
             trainer.start_from({**trainer.variables.tensors(), **given.tensors})
         return trainer
+
+
+def _leaf(path: str | None) -> str | None:
+    """Return a file's name without the folders it is in, which concern nobody else."""
+    return None if path is None else Path(path).name
+
+
+def _columns(history: list[Row]) -> dict[str, list[float]]:
+    """Return the log by columns: up to about 100 epochs of it, the last among them."""
+    every = -(-len(history) // 100) or 1
+    shown = history[::-every][::-1]
+    names = ("epoch", "loss", "mad", "gradient_error")
+    return {name: [float(f"{row[name]:.4g}") for row in shown] for name in names}
 
 
 class Run:
@@ -156,9 +194,10 @@ class Run:
             tensors=trainer.tensors(),
             provenance={
                 "trained_by": f"mmnet_np {__version__}",
-                "settings": asdict(settings),
+                "settings": asdict(settings) | {"init": _leaf(settings.init)},
                 "steps": trainer.done,
-                "validation": history[-1] if history else {},
+                "epochs": _columns(history),
+                **({"started_from": settings.origin(trainer.dtype)} if settings.init else {}),
             },
             licence=_LICENCE,
         )

@@ -1,6 +1,7 @@
 """The train command on a folder of drawn portraits: resume, kill, bad data, what it leaves."""
 
 import csv
+import json
 import os
 import signal
 import subprocess
@@ -17,6 +18,7 @@ from mmnet_np.dataset import pairs
 from mmnet_np.kernels import jit
 from mmnet_np.tools import train
 from mmnet_np.tools.evaluate import evaluate
+from mmnet_np.training import run
 from mmnet_np.training.run import Run
 from mmnet_np.weights import store
 
@@ -64,6 +66,8 @@ def test_leaves_weights_log_and_pictures(finished):
     # 24 photos are shown three times an epoch, for 16 batches of 4 at least.
     assert stored.provenance["steps"] == 3 * (24 * 3 // 4)
     assert stored.provenance["settings"]["seed"] == 0
+    assert len(stored.provenance["epochs"]["mad"]) == 3
+    assert stored.provenance["epochs"]["mad"][-1] == pytest.approx(float(rows[-1]["mad"]), rel=1e-3)
 
 
 def test_another_run_gives_the_same_bits_whatever_the_threads(portraits, finished, tmp_path):
@@ -118,13 +122,14 @@ def test_settings_out_of_range_are_refused(portraits, tmp_path, capsys, option, 
     assert not (tmp_path / "run").exists()
 
 
-def test_rate_and_dropout_are_kept_for_resuming(portraits, finished, tmp_path):
+def test_rate_dropout_and_augmentation_are_kept_for_resuming(portraits, finished, tmp_path):
     out = tmp_path / "run"
-    options = ("--rate", "0.002", "--dropout", "0.1")
+    options = ("--rate", "0.002", "--dropout", "0.1", "--augment", "paper")
     assert train.main(command(portraits, out, *options)) == 0
     settings = Run(out).settings()
     assert (settings.rate, settings.dropout) == (0.002, 0.1)
     assert settings.the_recipe().rate(0, 1) == 0.002
+    assert settings.the_recipe().augment == "paper"
     others = store.load(finished / "last.h5").tensors
     mine = store.load(out / "last.h5").tensors
     assert any((mine[name] != others[name]).any() for name in mine)
@@ -168,7 +173,27 @@ def test_fine_tuning_from_weights_without_a_validation_split(finished, tmp_path)
         ["--data", str(tmp_path), "--out", str(out), "--init", str(finished / "best.h5"),
          "--width", "0.25", "--size", "32", "--batch", "4", "--epochs", "1", "--quiet"]
     ) == 0  # fmt: skip
-    assert store.load(out / "best.h5").provenance["settings"]["recipe"] == "finetune"
+    tuned, origin = store.load(out / "best.h5"), store.load(finished / "best.h5")
+    assert tuned.provenance["settings"]["recipe"] == "finetune"
+    # Where the weights come from is kept, but no folder of whoever trained them.
+    assert tuned.provenance["settings"]["init"] == "best.h5"
+    assert tuned.provenance["started_from"] == {
+        "name": "mmnet-0.25-32",
+        "digest": store.digest(origin.tensors, origin.spec),
+        "provenance": origin.provenance,
+    }
+
+
+def test_a_long_history_fits_into_the_file():
+    history = [
+        {"epoch": k + 1, "loss": 1 / 3, "mad": 2 / 3, "gradient_error": 1 / 300}
+        for k in range(4000)
+    ]
+    columns = run._columns(history)
+    assert len(json.dumps(columns)) < run._LONG_PROVENANCE / 2
+    assert columns["epoch"][-1] == 4000
+    assert run._columns(history[:3])["epoch"] == [1, 2, 3]
+    assert run._columns([]) == {"epoch": [], "loss": [], "mad": [], "gradient_error": []}
 
 
 def test_init_of_another_width_is_refused(portraits, finished, tmp_path, capsys):

@@ -16,6 +16,7 @@ def test_prints_the_folder_and_leaves_it_warm(capsys):
     assert captured.err == ""
     assert cache.is_warm()
     assert cache.is_warm("int8")
+    assert cache.is_warm("photo")
 
 
 def test_without_numba_is_one_sentence(monkeypatch, capsys):
