@@ -190,7 +190,7 @@ def test_a_long_history_fits_into_the_file():
         for k in range(4000)
     ]
     columns = run._columns(history)
-    assert len(json.dumps(columns)) < run._LONG_PROVENANCE / 2
+    assert len(json.dumps(columns)) < run._LONG_PROVENANCE["float32"] / 2
     assert columns["epoch"][-1] == 4000
     assert run._columns(history[:3])["epoch"] == [1, 2, 3]
     assert run._columns([]) == {"epoch": [], "loss": [], "mad": [], "gradient_error": []}
@@ -221,8 +221,13 @@ def quantized(portraits, finished, tmp_path_factory):
     return out
 
 
-def test_quantizing_leaves_int8_weights_and_the_figures_of_the_int8_network(portraits, quantized):
-    stored = store.load(quantized / "best.h5")
+def test_quantizing_leaves_int8_weights_and_the_figures_of_the_int8_network(
+    portraits, finished, quantized
+):
+    stored, origin = store.load(quantized / "best.h5"), store.load(finished / "best.h5")
+    told = stored.provenance["started_from"]
+    assert told["digest"] == store.digest(origin.tensors, origin.spec)
+    assert len(json.dumps(told)) < 1_200  # an int8 file is to stay small
     assert (stored.name, stored.dtype) == ("mmnet-0.25-32-int8", "int8")
     assert stored.provenance["settings"]["recipe"] == "quantize"
     with (quantized / "log.csv").open() as file:
