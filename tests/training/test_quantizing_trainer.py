@@ -5,13 +5,17 @@ import pytest
 from portrait_folder import portrait
 from random_weights import random_tensors
 
+from mmnet_np.dataset import pairs
 from mmnet_np.errors import WeightsError
 from mmnet_np.graph import build
+from mmnet_np.images import open_photo
 from mmnet_np.kernels import jit
+from mmnet_np.kernels.quantization import quantize_reference
 from mmnet_np.model import Matting
 from mmnet_np.preprocess import network_input
 from mmnet_np.quantized import Quantization
 from mmnet_np.spec import Spec
+from mmnet_np.tools import convert
 from mmnet_np.training.quantizing_trainer import QuantizingTrainer
 from mmnet_np.training.recipes import RECIPES
 from mmnet_np.training.trainer import Trainer
@@ -41,6 +45,14 @@ def weights(spec, tensors):
     return store.Weights("trained", "int8", spec.as_dict(), tensors, {}, "")
 
 
+def alpha_of(model, logits):
+    """What the int8 network's softmax makes of the logits that training saw."""
+    scale, zero_point = model.quantization(LOGITS)
+    q = np.rint(logits / scale).astype(np.int64) + zero_point
+    table = model.integers(build(model.spec).output)["table"]
+    return table[q[..., 0] + 128, q[..., 1] + 128]
+
+
 @pytest.mark.parametrize("width", [0.5, 1.0, 1.4])
 def test_inference_gives_the_bits_that_training_saw(width):
     """Also after steps: what is learned, exported and run is what the loss was computed of."""
@@ -53,15 +65,31 @@ def test_inference_gives_the_bits_that_training_saw(width):
     ours._average.average[...] = ours.variables.flat  # instead of the average of both steps
     model = Matting(weights(spec, ours.tensors()), backend="numpy")
     x = np.rint(images * 255 - 128).astype(np.int8)
-    scale, zero_point = model.quantization(LOGITS)
-    q = np.rint(logits / scale).astype(np.int64) + zero_point
-    table = model.integers(build(spec).output)["table"]
-    alpha = table[q[..., 0] + 128, q[..., 1] + 128]
+    alpha = alpha_of(model, logits)
     assert np.array_equal(alpha, model.forward(x))
     assert len(np.unique(alpha)) > 20
 
 
-def test_a_float_network_quantized_loses_less_the_more_it_is_trained():
+def test_a_trained_network_on_real_portraits_gives_the_same_bits(shared, tmp_path):
+    source = str(shared / "checkpoints" / "MMNetModel-1898000.index")
+    assert convert.main([source, str(tmp_path / "float.h5")]) == 0
+    floats = store.load(tmp_path / "float.h5")
+    photos = [open_photo(pair.image) for pair in pairs(shared / "portraits", "val")[:2]]
+    images = np.stack([network_input(photo, 256, 256) for photo in photos])
+    ours = QuantizingTrainer(Spec(1.0, 256), RECIPES["quantize"], batch=2, steps=1, threads=2)
+    ours.start_from(floats.tensors)
+    ours.prepare([images])
+    logits, _ = ours._network.forward(images)
+    weights = store.Weights("int8", "int8", floats.spec, ours.tensors(), {}, "")
+    model = Matting(weights, backend="numpy")
+    x = np.empty(images.shape, np.int8)
+    quantize_reference(images, *model.quantization("input"), x)
+    assert np.array_equal(alpha_of(model, logits), model.forward(x))
+    exact = Matting(floats, backend="numpy").forward(images)
+    assert np.abs((model.forward(x) + 128.0) / 255 - exact).mean() < 0.01
+
+
+def test_training_lowers_the_loss_of_a_quantized_network():
     spec, (images, mattes) = Spec(0.5, 32), batch(4, 32)
     floats = Trainer(spec, RECIPES["fast"], batch=4, steps=40)
     for _ in range(40):
