@@ -11,13 +11,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmnet_np._version import __version__
-from mmnet_np.command import complain, emit, guarded, positive, printable
+from mmnet_np.command import complain, emit, guarded, positive, printable, spare
 
 if TYPE_CHECKING:
     import numpy as np
@@ -74,13 +73,12 @@ def _parser() -> argparse.ArgumentParser:
 def _run(args: argparse.Namespace) -> int:
     import warnings
 
-    from mmnet_np.errors import MMNetError, WeightsError
+    from mmnet_np.errors import WeightsError
     from mmnet_np.model import Matting, find_weights
     from mmnet_np.quantization.fidelity import compare
     from mmnet_np.weights import store
 
-    if os.path.lexists(args.output) and not args.overwrite:
-        raise MMNetError(f"{printable(args.output)} exists; give --overwrite to replace it")
+    spare(args.output, args.overwrite)
     given = store.load(find_weights(args.source))
     if given.dtype != "float32":
         raise WeightsError(
