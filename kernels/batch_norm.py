@@ -9,7 +9,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["EPSILON", "backward", "fold", "forward", "statistics", "unfold"]
+__all__ = [
+    "EPSILON", "backward", "fold", "fold_backward", "forward", "statistics", "unfold",
+]  # fmt: skip
 
 EPSILON = 1e-3
 """Added to the variance, as in the authors' program."""
@@ -36,6 +38,36 @@ def fold(
     folded = weights.astype(np.float64) * scale
     bias = beta.astype(np.float64) - mean.astype(np.float64) * scale
     return folded.astype(weights.dtype), bias.astype(weights.dtype)
+
+
+def fold_backward(
+    weights: NDArray,
+    gamma: NDArray,
+    mean: NDArray,
+    variance: NDArray,
+    d_weights: NDArray,
+    d_bias: NDArray,
+) -> tuple[NDArray, NDArray, NDArray]:
+    """Differentiate `fold`, its statistics being constants.
+
+    Parameters
+    ----------
+    weights, gamma, mean, variance : arrays
+        What was folded.
+    d_weights : (..., C) array
+        Gradient with respect to the folded weights.
+    d_bias : (C,) array
+        With respect to the bias.
+
+    Returns
+    -------
+    d_weights : (..., C) float64 array, d_gamma : (C,) float64 array, d_beta : (C,) array
+        With respect to weights, gamma and beta.
+    """
+    inverse = 1 / np.sqrt(variance.astype(np.float64) + EPSILON)
+    along = tuple(range(weights.ndim - 1))
+    d_scale = (d_weights * weights).sum(axis=along, dtype=np.float64) - d_bias * mean
+    return d_weights * (gamma * inverse), d_scale * inverse, d_bias
 
 
 def unfold(bias: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:

@@ -74,9 +74,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(args: argparse.Namespace) -> int:
+    from mmnet_np import dataset
     from mmnet_np.verification.subject import Subject
 
-    photos = _photos(args.images) if args.images is not None else []
+    photos = dataset.photos(args.images) if args.images is not None else []
     given = list(_stored(args.weights))
     subjects = (Subject(stored, args.rounding, photos) for stored in given)
     if args.dump is not None:
@@ -102,16 +103,6 @@ def _stored(weights: str | None) -> Iterator[Weights]:
     names = [weights] if weights else [name for name in SHIPPED if name.endswith("-int8")]
     for name in names:
         yield store.load(find_weights(name))
-
-
-def _photos(folder: Path) -> list[Path]:
-    from mmnet_np.dataset import SUFFIXES
-    from mmnet_np.errors import ImageError
-
-    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
-    if not found:
-        raise ImageError(f"{printable(folder)} has no photos")
-    return found
 
 
 def _comparisons(subject: Subject, args: argparse.Namespace) -> list[Comparison]:

@@ -22,6 +22,7 @@ from mmnet_np.weights import store
 from mmnet_np.weights.atomic import replacing
 
 from .augment import AUGMENTATIONS
+from .quantizing_trainer import QuantizingTrainer
 from .recipes import RECIPES, Recipe
 from .trainer import Trainer
 
@@ -34,8 +35,8 @@ _LICENCE = (
     "and non-commercial use"
 )
 
-_LONG_PROVENANCE = 16_000
-"""Characters; a weights file takes twice as many."""
+_LONG_PROVENANCE = {"float32": 16_000, "int8": 1_000}
+"""Characters; a weights file takes twice as many, and an int8 one is to stay below 400 kB."""
 
 _LEAST_BATCHES = 16
 """An epoch of few photos shows each more than once, so that it has about so many batches."""
@@ -68,6 +69,11 @@ class Settings:
             raise OptionError(f"dropout is {self.dropout}; it must be at least 0 and below 1")
         if self.augment not in (None, *AUGMENTATIONS):
             raise OptionError(f"there is no augmentation {self.augment!r}")
+        if self.the_recipe().quantized:
+            if self.init is None:
+                raise OptionError("the recipe quantize starts from trained weights: give --init")
+            if self.dropout:
+                raise OptionError(f"dropout is {self.dropout}; the recipe quantize has none")
         self.spec()
 
     def spec(self) -> Spec:
@@ -99,29 +105,36 @@ class Settings:
             raise ImageError(f"{printable(folder)}: training needs two photos or more")
         return [pair for k, pair in enumerate(train) if k % 10], train[::10]
 
-    def origin(self) -> dict[str, object]:
+    def origin(self, dtype: str) -> dict[str, object]:
         """Return name, digest and provenance of the weights that ``init`` names.
 
-        A provenance that is long already, after many runs one from another, is left out.
+        A provenance that is long already, as after many runs one from another, is left out; what is
+        long depends on the ``dtype`` of the file that is to keep it.
         """
         given = store.load(find_weights(self.init))
         told = {"provenance": dict(given.provenance)}
         return {
             "name": given.name,
             "digest": store.digest(given.tensors, given.spec),
-            **(told if len(json.dumps(told)) < _LONG_PROVENANCE else {}),
+            **(told if len(json.dumps(told)) < _LONG_PROVENANCE[dtype] else {}),
         }
 
     def trainer(self, batches: int, threads: int | None) -> Trainer:
         """Make the trainer, from ``init`` if that was given."""
-        trainer = Trainer(
-            self.spec(), self.the_recipe(), batch=self.batch, steps=batches * self.epochs,
+        recipe = self.the_recipe()
+        trainer = (QuantizingTrainer if recipe.quantized else Trainer)(
+            self.spec(), recipe, batch=self.batch, steps=batches * self.epochs,
             seed=self.seed, threads=threads, dropout=self.dropout,
         )  # fmt: skip
         if self.init is not None:
-            given = store.load(find_weights(self.init)).tensors
+            given = store.load(find_weights(self.init))
+            if given.dtype != "float32":
+                raise WeightsError(
+                    f"{printable(self.init)} holds {given.dtype} weights; training starts from "
+                    "float32 ones"
+                )
             # Weights for inference have no auxiliary head: that one starts fresh.
-            trainer.start_from({**trainer.variables.tensors(), **given})
+            trainer.start_from({**trainer.variables.tensors(), **given.tensors})
         return trainer
 
 
@@ -175,9 +188,11 @@ class Run:
     def weights(self, settings: Settings, trainer: Trainer, history: list[Row]) -> store.Weights:
         """Return the averaged weights with what is to be known about them."""
         name = f"mmnet-{settings.width:.2f}-{settings.size}"
+        if trainer.dtype != "float32":
+            name = f"{name}-{trainer.dtype}"
         return store.Weights(
             name=name,
-            dtype="float32",
+            dtype=trainer.dtype,
             spec=settings.spec().as_dict(),
             tensors=trainer.tensors(),
             provenance={
@@ -185,7 +200,7 @@ class Run:
                 "settings": asdict(settings) | {"init": _leaf(settings.init)},
                 "steps": trainer.done,
                 "epochs": _columns(history),
-                **({"started_from": settings.origin()} if settings.init else {}),
+                **({"started_from": settings.origin(trainer.dtype)} if settings.init else {}),
             },
             licence=_LICENCE,
         )
