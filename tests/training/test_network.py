@@ -50,7 +50,7 @@ def open_gates(network):
     gates = {}
     for layer in network.graph:
         if getattr(layer, "relu6", False):
-            buffer, at = network._home[layer.name]
+            buffer, at = network.layout.home[layer.name]
             channels = slice(at, at + layer.channels)
             scale, shift = network.norms[buffer][[normalize.SCALE, normalize.SHIFT], channels]
             z = network.part(network.z, layer.name)
