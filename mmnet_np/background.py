@@ -1,10 +1,13 @@
-"""What stands behind a person: a colour, or an image scaled to fill the photo."""
+"""What stands behind a person: a colour, an image scaled to fill the photo, or a blur."""
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,44 +18,85 @@ from .errors import OptionError
 from .images import open_photo
 from .rgb import bands, photo_shape, to_rgb
 
-__all__ = ["Background", "background_rows", "parse_background"]
+__all__ = ["Background", "Blur", "background_rows", "blur_of", "parse_background"]
 
 Colour = tuple[int, int, int]
-Background = Image.Image | NDArray[np.uint8] | str | Colour
 
 
-def parse_background(text: str) -> Colour | Image.Image:
-    """Read what a user gave as background: a colour or the path of an image.
+class Blur(NamedTuple):
+    """The photo's own background, out of focus: see `mmnet_np.blur.blurred`."""
+
+    radius: float | None = None
+    """Standard deviation in the photo's pixels; None is a fiftieth of its longer side."""
+
+
+Background = Image.Image | NDArray[np.uint8] | str | Colour | Blur
+
+_BLUR = re.compile(r"blur(?::(.*))?", re.DOTALL)
+_LARGEST_RADIUS = 65_535  # a photo has no longer side
+
+
+def parse_background(text: str) -> Colour | Blur | Image.Image:
+    """Read what a user gave as background: a colour, a blur or the path of an image.
 
     Parameters
     ----------
     text : str
-        A colour if it is one, as `PIL.ImageColor` reads it (``"red"``, ``"#00b140"``,
-        ``"rgb(0,177,64)"``), else a path; a file named like a colour is ``./red``.
+        ``"blur"`` or ``"blur:RADIUS"``; a colour if it is one, as `PIL.ImageColor` reads it
+        (``"red"``, ``"#00b140"``, ``"rgb(0,177,64)"``); else a path. A file named like a colour
+        is ``./red``.
 
     Returns
     -------
-    tuple of three int, or PIL.Image.Image
-        The colour in 0..255, or the image as `mmnet_np.images.open_photo` reads it.
+    tuple of three int, Blur or PIL.Image.Image
+        The colour in 0..255, the blur, or the image as `mmnet_np.images.open_photo` reads it.
 
     Raises
     ------
     OptionError
-        Neither a colour nor an existing file.
+        Neither a colour nor a blur nor an existing file, or a radius that is none.
     ImageError
         The file is no usable image.
     """
+    blur = blur_of(text)
+    if blur is not None:
+        return blur
     try:
         return _colour(text)
     except OptionError:
         if not os.path.lexists(text):
             raise OptionError(
-                f"{printable(text)}: is neither a colour (a name, #rrggbb) nor an image file"
+                f"{printable(text)}: is neither a colour (a name, #rrggbb), nor blur, nor an image"
             ) from None
         return open_photo(Path(text))
 
 
-def background_rows(background: Background, height: int, width: int) -> Iterator[NDArray[np.uint8]]:
+def blur_of(background: Background) -> Blur | None:
+    """Return the blur that a background is; None if it is something else.
+
+    Raises
+    ------
+    OptionError
+        The radius is no number above 0, or beyond all photos.
+    """
+    if isinstance(background, Blur):
+        radius: object = background.radius
+    elif isinstance(background, str) and (found := _BLUR.fullmatch(background.strip().lower())):
+        radius = found[1]
+    else:
+        return None
+    if radius is None:
+        return Blur()
+    with suppress(TypeError, ValueError):
+        if 0 < (value := float(radius)) <= _LARGEST_RADIUS:
+            return Blur(value)
+    shown = printable(str(radius))
+    raise OptionError(f"a blur's radius is in pixels, above 0 to {_LARGEST_RADIUS}, not {shown}")
+
+
+def background_rows(
+    background: Image.Image | NDArray[np.uint8] | str | Colour, height: int, width: int
+) -> Iterator[NDArray[np.uint8]]:
     """Give the background behind each band of a photo: (h, width, 3), or (3,) for a colour."""
     if isinstance(background, (str, tuple)):
         colour = np.array(_colour(background), np.uint8)

@@ -6,6 +6,7 @@ from the cache of an earlier run.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 
 from mmnet_np.kernels import cache, jit
@@ -49,6 +50,7 @@ class Choice:
     def __init__(self, asked: str, images: int | None, kernels: Sequence[str]) -> None:
         self._kernels = kernels
         self._numpy_seconds = 0.0
+        self._lock = threading.Lock()
         self.name, self.open = asked, False
         if asked == "auto":
             ready = jit.has_numba() and self._repays(images)
@@ -71,10 +73,12 @@ class Choice:
             self._numpy_seconds += seconds
 
     def changes(self) -> bool:
-        """Go over to Numba if NumPy has taken as long as compiling would have; say if so."""
+        """Go over to Numba if NumPy has taken as long as compiling would have; say if so, once."""
         if not self.open or self._numpy_seconds <= _LOAD_SECONDS:
             return False
         if self._numpy_seconds <= (_LOAD_SECONDS if self._warm() else _COMPILE_SECONDS):
             return False
-        self.name, self.open = "numba", False
-        return True
+        with self._lock:  # of several threads one makes the change
+            first, self.open = self.open, False
+        self.name = "numba"
+        return first

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from .compose import as_uint8, check_alpha
+from .alpha import as_uint8, check_alpha
 from .kernels import cache
 from .kernels import foreground as kernels
 from .rgb import bands, photo_shape, rgb_profile, to_rgb

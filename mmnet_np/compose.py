@@ -11,16 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from .background import Background, background_rows
-from .errors import ImageError, OptionError
+from .alpha import as_uint8, check_alpha
+from .background import Background, background_rows, blur_of
+from .blur import blurred
 from .rgb import bands, photo_shape, rgb_profile, to_rgb
 
-__all__ = ["as_uint8", "check_alpha", "composite", "cutout"]
+__all__ = ["composite", "cutout"]
 
 Picture = TypeVar("Picture", Image.Image, NDArray[np.uint8])
-
-# Resizing may leave a float32 alpha a rounding error outside [0, 1].
-_SLACK = 1e-5
 
 
 def cutout(image: Picture, alpha: NDArray) -> Picture:
@@ -80,9 +78,11 @@ def composite(foreground: Picture, background: Background, alpha: NDArray) -> Pi
     ----------
     foreground : PIL.Image.Image or (H, W, 3) uint8 array
         The photo.
-    background : PIL.Image.Image, (h, w, 3) uint8 array, str or tuple
-        An image of any size, scaled to fill the photo and cropped about its centre, or a
-        colour: its CSS name, ``"#rrggbb"`` or (red, green, blue) in 0..255.
+    background : PIL.Image.Image, (h, w, 3) uint8 array, str, tuple or Blur
+        An image of any size, scaled to fill the photo and cropped about its centre; a
+        colour: its CSS name, ``"#rrggbb"`` or (red, green, blue) in 0..255; or the photo's own
+        background, blurred: ``"blur"`` or, with a radius in pixels, ``"blur:12"``
+        (`mmnet_np.blur`).
     alpha : (H, W) array
         Float in [0, 1] or uint8 in 0..255; 1 or 255 where the photo is to stay.
 
@@ -96,8 +96,8 @@ def composite(foreground: Picture, background: Background, alpha: NDArray) -> Pi
     ImageError
         ``foreground`` is neither kind, or ``alpha`` has another height or width.
     OptionError
-        ``alpha`` has another dtype or values outside its range; ``background`` is no image and
-        no colour.
+        ``alpha`` has another dtype or values outside its range; ``background`` is no image, no
+        colour and no blur.
 
     Examples
     --------
@@ -108,6 +108,10 @@ def composite(foreground: Picture, background: Background, alpha: NDArray) -> Pi
     """
     height, width = photo_shape(foreground)
     check_alpha(alpha, height, width)
+    blur = blur_of(background)
+    if blur is not None:
+        own = foreground if isinstance(foreground, Image.Image) else Image.fromarray(foreground)
+        background = blurred(to_rgb(own), alpha, blur.radius)
     behind = background_rows(background, height, width)
     if isinstance(foreground, Image.Image):
         photo = to_rgb(foreground)
@@ -122,29 +126,6 @@ def composite(foreground: Picture, background: Background, alpha: NDArray) -> Pi
     for (top, bottom), back in zip(bands(height), behind, strict=True):
         pixels[top:bottom] = _blend(foreground[top:bottom], back, alpha[top:bottom])
     return pixels
-
-
-def check_alpha(alpha: NDArray, height: int, width: int) -> None:
-    """Raise unless alpha is an (height, width) array of uint8, or of floats in [0, 1]."""
-    if not isinstance(alpha, np.ndarray):
-        raise OptionError(f"alpha is an array, not {type(alpha).__name__}")
-    if alpha.shape != (height, width):
-        raise ImageError(f"alpha is {alpha.shape}, but the photo has {(height, width)} pixels")
-    if alpha.dtype == np.uint8:
-        return
-    if alpha.dtype.kind != "f":
-        raise OptionError(f"alpha is float in [0, 1] or uint8, not {alpha.dtype}")
-    for top, bottom in bands(height):
-        low, high = float(alpha[top:bottom].min()), float(alpha[top:bottom].max())
-        if not (low >= -_SLACK and high <= 1 + _SLACK):  # so written, NaN does not pass
-            raise OptionError(f"alpha lies in [0, 1], not {low:g} to {high:g}")
-
-
-def as_uint8(alpha: NDArray) -> NDArray[np.uint8]:
-    """Return alpha in 0..255, rounded if it is float."""
-    if alpha.dtype == np.uint8:
-        return np.ascontiguousarray(alpha)
-    return np.rint(np.clip(alpha, 0, 1) * np.float32(255)).astype(np.uint8)
 
 
 def _blend(front: NDArray[np.uint8], back: NDArray[np.uint8], alpha: NDArray) -> NDArray[np.uint8]:

@@ -21,6 +21,7 @@ from PIL import Image, UnidentifiedImageError
 
 from .command import printable, reason
 from .errors import ImageError
+from .metadata import kept_exif
 from .rgb import has_transparency, rgb_profile, to_rgb
 
 __all__ = ["open_mask", "open_photo", "photo_size"]
@@ -51,7 +52,9 @@ _UPRIGHT = {
 _FILTERS = threading.Lock()
 
 
-def open_photo(source: str | os.PathLike[str] | BinaryIO) -> Image.Image:
+def open_photo(
+    source: str | os.PathLike[str] | BinaryIO, *, metadata: bool = False, name: str | None = None
+) -> Image.Image:
     """Read a photo as upright RGB.
 
     Parameters
@@ -59,6 +62,10 @@ def open_photo(source: str | os.PathLike[str] | BinaryIO) -> Image.Image:
     source : path-like or binary file
         A regular file, or an open binary file that can seek (left open). Of an animation the
         first frame is read.
+    metadata : bool
+        Keep what the photo says of itself (`mmnet_np.metadata`), as ``info["exif"]``.
+    name : str, optional
+        What errors call an open file that has no name.
 
     Returns
     -------
@@ -72,13 +79,19 @@ def open_photo(source: str | os.PathLike[str] | BinaryIO) -> Image.Image:
         Missing, unreadable, no regular file, empty, no image, damaged, truncated, or more than
         178 million pixels, 65,535 a side or 1 GiB. One sentence with the name.
     """
-    with _opened(source) as (image, _):
+    with _opened(source, name) as (image, _):
+        early = image.format == "TIFF"  # whose file is let go when it is decoded
+        exif = kept_exif(image) if metadata and early else None
         image.load()
+        if metadata and not early:  # in a PNG it may stand behind the pixels
+            exif = kept_exif(image)
         turn = _UPRIGHT.get(_orientation(image))
         image = to_rgb(image)  # one name, so that the decoded original is freed before the turn
         if image.format not in (None, *_COMMON):
             image = image.copy()  # a WebP decoder keeps two more frames as long as its image lives
         image.info = rgb_profile(image)
+        if exif is not None:
+            image.info["exif"] = exif
         return image if turn is None else image.transpose(turn)
 
 
@@ -130,7 +143,9 @@ def photo_size(source: str | os.PathLike[str] | BinaryIO) -> tuple[int, int]:
 
 
 @contextmanager
-def _opened(source: str | os.PathLike[str] | BinaryIO) -> Iterator[tuple[Image.Image, str]]:
+def _opened(
+    source: str | os.PathLike[str] | BinaryIO, called: str | None = None
+) -> Iterator[tuple[Image.Image, str]]:
     """Give (image with its header read, printable name); every fault inside is an ImageError."""
     try:
         if isinstance(source, (str, os.PathLike)):
@@ -138,7 +153,7 @@ def _opened(source: str | os.PathLike[str] | BinaryIO) -> Iterator[tuple[Image.I
             with _regular(source, name) as file:
                 yield _header(file, name), name
         else:
-            name = printable(str(getattr(source, "name", "image")))
+            name = printable(called or str(getattr(source, "name", "image")))
             yield _header(source, name), name
     except ImageError:
         raise

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Executor
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,32 +13,24 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mmnet_np.kernels import cache, jit
+from mmnet_np.kernels import jit
 from mmnet_np.kernels.fixed_point import ROUNDINGS
 from mmnet_np.weights import store
 from mmnet_np.weights.errors import WeightsError
 from mmnet_np.weights.files import shown
 
-from .choice import Choice
-from .dtypes import DTYPES, Int8
-from .engine import Engine
-from .errors import ImageError, MMNetError, OptionError
-from .graph import build
-from .preprocess import alpha_bands, as_rgb, network_input
-from .quantized import Quantization, QuantizedNetwork
-from .refine import refined_bands
-from .spec import Spec, check_size, whole
-from .threads import Bands
+from .dtypes import DTYPES
+from .errors import MMNetError, OptionError
+from .many import How, mapped, packed
+from .matte import matte
+from .network import Network
+from .preprocess import Photo, as_photo, network_input
+from .shipped import DEFAULT, SHIPPED
+from .spec import check_size, whole
 
 __all__ = ["BACKENDS", "DEFAULT", "DTYPES", "SHIPPED", "Matting", "find_weights", "load"]
 
 BACKENDS = ("auto", "numpy", "numba")
-
-SHIPPED = ("mmnet-1.00-256", "mmnet-1.00-128", "mmnet-1.00-256-int8", "mmnet-1.00-128-int8")
-"""Names of the models that belong in the package."""
-
-DEFAULT = {"float32": "mmnet-1.00-256", "int8": "mmnet-1.00-256-int8"}
-"""The shipped model that is taken when none is named, by dtype."""
 
 
 def load(
@@ -130,88 +124,36 @@ def find_weights(weights: str | os.PathLike[str] | None, dtype: str | None = Non
     return Path(weights)
 
 
-class Matting:
-    """MMNet with weights. Made by `load`; safe to use from several threads.
+class Matting(Network):
+    """MMNet with weights, for photos. Made by `load`; safe to use from several threads.
 
-    Attributes
-    ----------
-    name : str
-        What the weights call themselves, such as ``"mmnet-1.00-256"``.
-    size : int
-        Side of the square that a photo is resized to.
-    width : float
-        Width multiplier.
-    dtype : str
-        ``"float32"`` or ``"int8"``.
-    rounding : str
-        ``"double"``, or ``"single"`` for an int8 model loaded so.
-    variant : str
-        ``"full"`` or one of the ablations.
+    What it is, and the bare network, are `Network`'s. It may be sent to other processes.
     """
 
-    def __init__(
-        self,
-        stored: store.Weights,
-        *,
-        backend: str = "auto",
-        threads: int | None = None,
-        size: int | None = None,
-        images: int | None = None,
-        rounding: str = "double",
-    ) -> None:
-        try:
-            spec = Spec.from_dict(stored.spec)
-        except MMNetError as error:
-            raise WeightsError(f"{shown(stored.name)}: {error}") from None
-        self.name, self.dtype, self.rounding = stored.name, stored.dtype, rounding
-        self.spec, self.variant = spec, spec.variant
-        self.size, self.width = size or spec.size, spec.width
-        self._graph = build(spec)
-        self._arithmetic = DTYPES[stored.dtype](self._graph, spec, stored, rounding)
-        self._bands = Bands(1 if threads is None else threads)
-        self._choice = Choice(backend, images, self._arithmetic.kernels)
-        self._engine = self._make(self._choice.name)
+    def __reduce__(self) -> tuple[Any, ...]:
+        return self._packed
 
-    @property
-    def backend(self) -> str:
-        """The backend now in use: ``"numpy"`` or ``"numba"``."""
-        return self._engine.backend.name
-
-    @property
-    def threads(self) -> int:
-        """How many threads share one image."""
-        return self._bands.threads
-
-    def __repr__(self) -> str:
-        return (
-            f"<Matting {self.name}: width {self.width:g}, size {self.size}, {self.dtype}, "
-            f"{self.backend}>"
-        )
-
-    def _make(self, name: str) -> Engine:
-        arithmetic = self._arithmetic
-        backend = arithmetic.backend(name, self._bands)
-        if name == "numba":
-            from mmnet_np.kernels import foreground, guided  # noqa: F401  (defines "photo")
-
-            for group in arithmetic.kernels:
-                if not cache.is_warm(group):
-                    jit.compile_all(group)
-        return Engine(self._graph, arithmetic.parameters, backend)
+    @cached_property
+    def _packed(self) -> tuple[Any, ...]:
+        return packed(_again, *self._arguments)
 
     def predict(
-        self, image: Image.Image | NDArray[np.uint8], *, refine: bool = True
+        self, image: Photo, *, refine: bool = True, refocus: bool = False
     ) -> NDArray[np.float32]:
         """Return the alpha matte of a photo, at the photo's own size.
 
         Parameters
         ----------
-        image : PIL.Image.Image or (H, W, 3) uint8 array
-            RGB; an image of another mode is converted. Taken as it is: apply EXIF orientation
-            first (`mmnet_np.images.open_photo` does).
+        image : path, PIL.Image.Image or (H, W, 3) uint8 array
+            A file is read upright (`mmnet_np.images.open_photo`). An image of another mode than
+            RGB is converted. Images and arrays are taken as they lie: apply EXIF orientation
+            first.
         refine : bool
             Enlarge the network's alpha along the photo's edges (`mmnet_np.refine`); otherwise by
             legacy bilinear, as the paper's authors do.
+        refocus : bool
+            Where the person is small, look again at the part of the photo around the person
+            (`mmnet_np.refocus`).
 
         Returns
         -------
@@ -221,154 +163,90 @@ class Matting:
         Raises
         ------
         ImageError
-            Not an image, or an array of another shape or dtype.
+            Not an image, an array of another shape or dtype, or a file that is no usable image.
         """
-        return self._matte(image, np.float32, refine)
+        return self._matte(image, np.float32, refine, refocus)
 
     def predict_uint8(
-        self, image: Image.Image | NDArray[np.uint8], *, refine: bool = True
+        self, image: Photo, *, refine: bool = True, refocus: bool = False
     ) -> NDArray[np.uint8]:
         """Return `predict` rounded to (H, W) uint8 in 0..255, in a quarter of the memory."""
-        return self._matte(image, np.uint8, refine)
+        return self._matte(image, np.uint8, refine, refocus)
 
-    def _matte(self, image: Image.Image | NDArray[np.uint8], dtype: type, refine: bool) -> NDArray:
-        image = as_rgb(image)
-        photo = Image.fromarray(image) if isinstance(image, np.ndarray) else image
-        prepared = network_input(photo, self.size, self.size)[np.newaxis]
-        backend = self._engine.backend
-        x = self._arithmetic.from_photo(prepared, backend)
-        small = self._arithmetic.to_alpha(self.forward(x)[0], backend)
-        alpha: NDArray = np.empty((photo.height, photo.width), dtype)
-        made = (
-            refined_bands(small, photo, numba=backend.name == "numba")
-            if refine
-            else alpha_bands(small, photo.height, photo.width)
-        )
-        for first, rows in made:
-            if dtype is np.uint8:
-                rows *= np.float32(255)
-                np.rint(rows, out=rows)
-            alpha[first : first + len(rows)] = rows
-        return alpha
-
-    def forward(self, x: NDArray) -> NDArray:
-        """Run the network on prepared inputs.
-
-        Parameters
-        ----------
-        x : (N, h, w, 3) float32 array in [0, 1], or int8 array
-            Of the model's dtype; int8 is a uint8 photo minus 128 (scale 1/255, zero point -128). h
-            and w are multiples of 16; they need not be `size`.
-
-        Returns
-        -------
-        (N, h, w) float32 array in [0, 1], or int8 array
-            Alpha; int8 at scale 1/256, zero point -128.
+    def predict_batch(
+        self, images: Iterable[Photo], *, refine: bool = True, refocus: bool = False
+    ) -> list[NDArray[np.float32]]:
+        """Return `predict` of several photos of any sizes, done on all processors at once.
 
         Raises
         ------
         ImageError
-            ``x`` is not such an array.
-        OptionError
-            h or w is no multiple of 16.
+            As `predict`, of the first photo that fails.
         """
-        self._check(x)
-        alpha = np.empty(x.shape[:3], x.dtype)
-        for image, out in zip(x, alpha, strict=True):
-            if self._choice.changes():
-                self._engine = self._make(self._choice.name)
-            began = time.perf_counter()
-            engine = self._engine
-            with engine.workspace(*image.shape[:2]) as workspace:
-                workspace.input[0] = image
-                with np.errstate(all="ignore"):  # what overflows is told below, in one sentence
-                    workspace.run()
-                out[...] = workspace.output[0, :, :, 1]
-            self._choice.spent(time.perf_counter() - began)
-        self._arithmetic.check_alpha(alpha)
-        return alpha
+        return list(mapped(self, images, How(refine, refocus)))  # type: ignore[arg-type]
 
-    def intermediates(self, x: NDArray) -> dict[str, NDArray]:
-        """Run the network and return every layer's output.
+    def map(
+        self,
+        images: Iterable[Photo],
+        executor: Executor | None = None,
+        *,
+        ahead: int | None = None,
+        errors: str = "raise",
+        rounded: bool = False,
+        refine: bool = True,
+        refocus: bool = False,
+    ) -> Iterator[NDArray | MMNetError]:
+        """Predict any number of photos, on any executor, in bounded memory.
 
         Parameters
         ----------
-        x : (N, h, w, 3) array
-            As for `forward`.
+        images : iterable of path, PIL.Image.Image or (H, W, 3) uint8 array
+            As for `predict`. Drawn from as they are needed. Where the executor's workers are
+            other machines, they must know the paths.
+        executor : concurrent.futures.Executor, optional
+            What does the work: threads, processes, a cluster. By default threads of our own, as
+            many as there are processors.
+        ahead : int, optional
+            Photos in hand at a time: sent, being done, or done and not yet asked for. By default
+            twice the executor's workers, where it has a known number, else 16.
+        errors : {"raise", "return"}
+            "return" gives the `MMNetError` of a photo that failed in the place of its matte.
+        rounded : bool
+            Give what `predict_uint8` gives: a quarter to send.
+        refine, refocus : bool
+            As for `predict`.
 
-        Returns
-        -------
-        dict of str to (N, h', w', C) array of the model's dtype
-            By layer name, in graph order; ``"input"`` first, the softmax last. A layer named
-            ``S`` with variables has them under ``MMNet/S/`` in the weights.
-        """
-        self._check(x)
-        found: dict[str, list[NDArray]] = {layer.name: [] for layer in self._graph}
-        with self._engine.workspace(*x.shape[1:3]) as workspace:
-            for image in x:
-                workspace.input[0] = image
-                found["input"].append(image.copy())
-                workspace.run(lambda name, value: found[name].append(value[0].copy()))
-        return {name: np.stack(values) for name, values in found.items()}
-
-    def quantization(self, layer: str) -> Quantization:
-        """Return scale and zero point of a layer: ``real = (q - zero_point) * scale``.
-
-        Parameters
-        ----------
-        layer : str
-            A name that `intermediates` gives, ``"input"`` among them.
+        Yields
+        ------
+        (H, W) array, or MMNetError
+            In the order of ``images``.
 
         Raises
         ------
+        ImageError
+            A photo failed, when its turn comes.
         OptionError
-            The model is float32, or has no such layer.
+            An argument is not one of those above.
         """
-        return self._quantized(layer).quantizations[layer]
+        if errors not in ("raise", "return"):
+            raise OptionError(f"errors is {errors!r}; it must be 'raise' or 'return'")
+        how = How(refine, refocus, rounded, kept=errors == "return")
+        return mapped(self, images, how, executor, ahead)
 
-    def integers(self, layer: str) -> dict[str, Any]:
-        """Return what the int8 kernels know of a layer, derived from its scales once.
+    def _matte(self, image: Photo, dtype: type, refine: bool, refocus: bool) -> NDArray:
+        numba = self.backend == "numba"
+        return matte(
+            self._look, as_photo(image), dtype, refine=refine, refocus=refocus, numba=numba
+        )
 
-        Parameters
-        ----------
-        layer : str
-            As for `quantization`.
+    def _look(self, photo: Image.Image) -> NDArray[np.float32]:
+        """Return the network's alpha of an RGB image, (size, size) in [0, 1]."""
+        backend = self._engine.backend
+        prepared = network_input(photo, self.size, self.size)[np.newaxis]
+        x = self._arithmetic.from_photo(prepared, backend)
+        return self._arithmetic.to_alpha(self.forward(x)[0], backend)
 
-        Returns
-        -------
-        dict
-            ``output_scale`` and ``output_zero_point``, and of layers that compute something
-            ``input_scale`` and ``input_zero_point``. A convolution also has ``weights`` (int8, the
-            checkpoint's layout), ``weights_scale`` (O,), ``bias``, ``multiplier`` and ``shift``
-            (O,) int32, ``lower`` and ``upper``. The softmax has its ``table`` (256, 256), alpha at
-            ``[q0 + 128, q1 + 128]``. A concat has arrays over its inputs, among them ``multiplier``
-            and ``shift``; with a multiplier of 0 an input is copied.
 
-        Raises
-        ------
-        OptionError
-            The model is float32, or has no such layer.
-        """
-        return self._quantized(layer).plain(layer)
-
-    def _quantized(self, layer: str) -> QuantizedNetwork:
-        if not isinstance(self._arithmetic, Int8):
-            raise OptionError(f"{shown(self.name)} is {self.dtype}; only int8 is quantized")
-        if layer not in self._arithmetic.network.quantizations:
-            raise OptionError(f"there is no layer {shown(repr(layer))} in {shown(self.name)}")
-        return self._arithmetic.network
-
-    def _check(self, x: NDArray) -> None:
-        if not isinstance(x, np.ndarray) or x.dtype != self.dtype or x.ndim != 4 or x.shape[3] != 3:
-            kind = (
-                f"{x.dtype} array of shape {x.shape}"
-                if isinstance(x, np.ndarray)
-                else type(x).__name__
-            )
-            raise ImageError(
-                f"the input is a {kind}; it must be (N, height, width, 3) {self.dtype}"
-            )
-        if not len(x):
-            raise ImageError("the input holds no image")
-        check_size(*x.shape[1:3])
-        self._arithmetic.check_input(x)
+def _again(stored: store.Weights, options: dict[str, Any]) -> Matting:
+    """Make a model in another process."""
+    return Matting(stored, **options)

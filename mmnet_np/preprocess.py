@@ -8,6 +8,7 @@ a much larger photo is first reduced by area averaging to about that size.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import numpy as np
@@ -17,15 +18,33 @@ from PIL import Image
 from mmnet_np.kernels import resize
 
 from .errors import ImageError
+from .images import open_photo
 from .rgb import to_rgb
 
-__all__ = ["alpha_bands", "as_rgb", "network_input", "reduction"]
+__all__ = ["Photo", "alpha_bands", "as_photo", "as_rgb", "network_input", "reduction"]
+
+Photo = str | os.PathLike[str] | Image.Image | NDArray[np.uint8]
+"""What `predict` takes: a path, an image of any mode, or an (H, W, 3) array."""
 
 _SIDE = 600
 """Pixels along an axis that area averaging does not go below: the data's shorter side."""
 
 _BAND = 256
 """Rows of full-size alpha made at a time."""
+
+
+def as_photo(image: Photo) -> Image.Image:
+    """Return a photo as an RGB image, not copied if it is one; a path is read.
+
+    Raises
+    ------
+    ImageError
+        The file is no usable image (`mmnet_np.images.open_photo`), or see `as_rgb`.
+    """
+    if isinstance(image, str | os.PathLike):
+        return open_photo(image)
+    rgb = as_rgb(image)
+    return Image.fromarray(rgb) if isinstance(rgb, np.ndarray) else rgb
 
 
 def as_rgb(image: Image.Image | NDArray[np.uint8]) -> Image.Image | NDArray[np.uint8]:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import TextIO
 
-__all__ = ["Progress"]
+__all__ = ["Progress", "duration", "is_terminal"]
 
 _REDRAW = 0.1  # seconds between two states of the line: more often nobody can read it
 _ERASE = "\r\x1b[K"  # to the left edge, clear to the right one
@@ -57,7 +57,7 @@ class Progress:
         self.total, self.label, self.unit = total, label, unit
         self.done = 0
         self._stream = sys.stderr if stream is None else stream
-        self._live = not quiet and _is_terminal(self._stream)
+        self._live = not quiet and is_terminal(self._stream)
         self._clock = clock
         self._start = self._drawn = clock()
 
@@ -93,7 +93,7 @@ class Progress:
         if self.done and passed > 0:
             speed = self.done / passed
             parts.append(f"{speed:.3g} {self.unit}/s")
-            parts.append(f"{_duration(max(0, self.total - self.done) / speed)} left")
+            parts.append(f"{duration(max(0, self.total - self.done) / speed)} left")
         return "  ".join(parts)
 
     def _draw(self) -> None:
@@ -111,8 +111,8 @@ class Progress:
                 self._live = False
 
 
-def _is_terminal(stream: TextIO | None) -> bool:
-    """Tell whether a line can be redrawn there."""
+def is_terminal(stream: TextIO | None) -> bool:
+    """Say whether a line can be redrawn there."""
     with suppress(AttributeError, ValueError):  # stderr may be None, or closed
         return stream is not None and stream.isatty() and os.environ.get("TERM") != "dumb"
     return False
@@ -124,10 +124,10 @@ def _columns(stream: TextIO) -> int:
     return 80
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
     """Write seconds as 0:05, 12:34 or 1:02:03.
 
-    >>> _duration(3723.4)
+    >>> duration(3723.4)
     '1:02:03'
     """
     whole = int(seconds + 0.5)

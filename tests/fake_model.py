@@ -10,10 +10,10 @@ class FakeModel:
 
     name, size, width, dtype, backend = "fake", 256, 1.0, "float32", "numpy"
 
-    def predict_uint8(self, image, *, refine=True):
+    def predict_uint8(self, image, *, refine=True, refocus=False):
         return np.asarray(image.convert("L"))
 
-    def predict(self, image, *, refine=True):
+    def predict(self, image, *, refine=True, refocus=False):
         return self.predict_uint8(image).astype(np.float32) / 255
 
 

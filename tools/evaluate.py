@@ -79,6 +79,7 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="enlarge alpha by legacy bilinear, as the paper's figures were made",
     )
+    add("--refocus", action="store_true", help="look again, closer, where the person is small")
     add("--limit", metavar="N", type=positive, help="only the first N photos")
     add("--json", action="store_true", help="print one JSON object instead of a table")
     add(
@@ -98,6 +99,7 @@ def evaluate(
     *,
     metrics: Collection[str] | None = None,
     refine: bool = True,
+    refocus: bool = False,
     quiet: bool = True,
 ) -> dict[str, list[float]]:
     """Measure a model on pairs of photo and matte.
@@ -110,7 +112,7 @@ def evaluate(
         From `mmnet_np.dataset.pairs`.
     metrics : collection of str, optional
         Names in `mmnet_np.metrics.METRICS`; all of them by default.
-    refine : bool
+    refine, refocus : bool
         As in `Matting.predict`.
     quiet : bool
         Whether to leave the progress bar out.
@@ -132,7 +134,7 @@ def evaluate(
     figures: dict[str, list[float]] = {name: [] for name in wanted}
     with Progress(len(chosen), COMMAND, quiet=quiet) as progress:
         for pair in chosen:
-            _, truth, alpha = _matted(model, pair, refine)
+            _, truth, alpha = _matted(model, pair, refine, refocus)
             for name, metric in wanted.items():
                 figures[name].append(metric(alpha, truth))
             progress.step()
@@ -140,7 +142,12 @@ def evaluate(
 
 
 def evaluate_stress(
-    model: Matting, chosen: Sequence[Pair], *, refine: bool = True, quiet: bool = True
+    model: Matting,
+    chosen: Sequence[Pair],
+    *,
+    refine: bool = True,
+    refocus: bool = False,
+    quiet: bool = True,
 ) -> dict[str, list[float]]:
     """Measure a model on photos made hard (`mmnet_np.training.stress`); as `evaluate`.
 
@@ -161,24 +168,23 @@ def evaluate_stress(
             photo, matte = _read(pair)
             for name, found in figures.items():
                 hard, truth = stress(np.asarray(photo), matte, name)
-                found.append(mad(model.predict(hard, refine=refine), truth / 255.0))
+                alpha = model.predict(hard, refine=refine, refocus=refocus)
+                found.append(mad(alpha, truth / 255.0))
             progress.step()
     return figures
 
 
 def _run(args: argparse.Namespace) -> int:
-    import warnings
-
     from mmnet_np.command import printable
     from mmnet_np.dataset import pairs, problems
     from mmnet_np.errors import ImageError
+    from mmnet_np.formats import check_target, output_format
     from mmnet_np.metrics import RADIUS
     from mmnet_np.model import load
-    from mmnet_np.output import check_target, output_format, save_image
+    from mmnet_np.output import save_image
+    from mmnet_np.quiet import quiet_decoders
 
-    with warnings.catch_warnings():
-        # Pillow warns of oddities in files; what matters becomes a sentence of our own.
-        warnings.filterwarnings("ignore", module=r"PIL\.")
+    with quiet_decoders():
         if args.sheet is not None:
             output_format(args.sheet, alpha=False)
             check_target(args.sheet, overwrite=args.overwrite)
@@ -198,7 +204,8 @@ def _run(args: argparse.Namespace) -> int:
         )
         start = time.monotonic()
         measure = evaluate_stress if args.stress else evaluate
-        figures = measure(model, chosen, refine=not args.no_refine, quiet=False)
+        how = {"refine": not args.no_refine, "refocus": args.refocus}
+        figures = measure(model, chosen, **how, quiet=False)
         report: dict[str, Any] = {name: sum(all_) / len(all_) for name, all_ in figures.items()}
         if args.stress:
             report = {"stress": report} if args.json else report
@@ -207,23 +214,24 @@ def _run(args: argparse.Namespace) -> int:
             "weights": model.name if args.weights is None else args.weights,
             "size": model.size,
             "refined": not args.no_refine,
+            "refocused": args.refocus,
             "backend": model.backend,
             "split": args.split,
             "seconds": round(time.monotonic() - start, 3),
         }
         emit(json.dumps(report) if args.json else _table(report))
         if args.sheet is not None:
-            sheet = _sheet(model, chosen, figures["mad"], refine=not args.no_refine)
+            sheet = _sheet(model, chosen, figures["mad"], **how)
             save_image(sheet, args.sheet, overwrite=args.overwrite)
     return 0
 
 
 def _matted(
-    model: Matting, pair: Pair, refine: bool
+    model: Matting, pair: Pair, refine: bool, refocus: bool
 ) -> tuple[Image.Image, NDArray[np.float64], NDArray[np.float32]]:
     """Give photo, truth and our alpha; both mattes (H, W) in [0, 1]."""
     photo, truth = _read(pair)
-    return photo, truth / 255.0, model.predict(photo, refine=refine)
+    return photo, truth / 255.0, model.predict(photo, refine=refine, refocus=refocus)
 
 
 def _read(pair: Pair) -> tuple[Image.Image, NDArray[np.uint8]]:
@@ -248,7 +256,7 @@ def _table(report: dict[str, Any]) -> str:
 
 
 def _sheet(
-    model: Matting, chosen: Sequence[Pair], mads: Sequence[float], *, refine: bool
+    model: Matting, chosen: Sequence[Pair], mads: Sequence[float], *, refine: bool, refocus: bool
 ) -> Image.Image:
     """Show photo, truth and ours where MAD is largest and where it is in the middle."""
     import numpy as np
@@ -257,7 +265,7 @@ def _sheet(
     from .sheet import Row, contact_sheet
 
     def row(index: int) -> Row:
-        photo, truth, alpha = _matted(model, chosen[index], refine)
+        photo, truth, alpha = _matted(model, chosen[index], refine, refocus)
         grey = [Image.fromarray(np.rint(m * 255).astype(np.uint8)) for m in (truth, alpha)]
         return Row(f"{chosen[index].name}  MAD {mads[index]:.4f}", (photo, *grey))
 

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from mmnet_np import composite, cutout
-from mmnet_np.background import parse_background
+from mmnet_np.background import Blur, parse_background
+from mmnet_np.blur import blurred
 from mmnet_np.errors import ImageError, OptionError
 
 HEIGHT, WIDTH = 300, 40  # more rows than fit one band
@@ -191,6 +192,12 @@ def test_bad_input_is_refused(apply, image, alpha, error, words):
         ((0, 0, 256), "in 0 to 255"),
         ((0.5, 0.5, 0.5), "red, green and blue"),
         (None, "not NoneType"),
+        ("blur:", "a blur's radius is in pixels"),
+        ("blur:0", "not 0"),
+        ("blur:nan", "not nan"),
+        ("blur:1e9", "not 1e9"),
+        (Blur(-1), "not -1"),
+        (Blur("x"), "not x"),
     ],
 )
 def test_bad_backgrounds_are_refused(background, words):
@@ -204,8 +211,18 @@ def test_parse_background(tmp_path):
     assert parse_background("red") == (255, 0, 0)
     assert parse_background("#00b140") == (0, 177, 64)
     assert parse_background(str(path)).size == (48, 32)
+    assert parse_background("blur") == Blur(None)
+    assert parse_background(" Blur:2.5 ") == Blur(2.5)
     with pytest.raises(OptionError, match="neither a colour"):
         parse_background("reddish")
     path.write_bytes(b"sand")
     with pytest.raises(ImageError, match="is no image"):
         parse_background(str(path))
+
+
+def test_a_blurred_background_is_behind_the_photo_itself():
+    front, alpha = photo(1), matte(np.uint8)
+    soft = blurred(Image.fromarray(front), alpha, 3)
+    expected = composite(front, soft, alpha)
+    assert (composite(front, "blur:3", alpha) == expected).all()
+    assert (np.asarray(composite(Image.fromarray(front), Blur(3), alpha)) == expected).all()

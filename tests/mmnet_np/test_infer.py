@@ -1,13 +1,12 @@
 """The command, in this process with a fake model and as a user runs it with a real one."""
 
-import gc
 import io
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
-import weakref
 from pathlib import Path
 
 import hostile_images
@@ -18,9 +17,8 @@ from hostile_images import encoded, scene
 from PIL import Image
 
 import mmnet_np
-from mmnet_np import colours, compose, images, infer, output
+from mmnet_np import infer
 from mmnet_np._version import __version__
-from mmnet_np.errors import ImageError
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = [sys.executable, "-m", "mmnet_np.infer"]
@@ -170,7 +168,10 @@ def test_an_existing_output_is_kept_unless_asked(photos, fake, capsys):
     assert infer.main(photos) == 1
     assert target.read_bytes() == b"precious"
     out, err = capsys.readouterr()
-    assert err == f"mmnet-np: {target}: exists, give --overwrite to replace it\n"
+    assert err.splitlines() == [
+        f"mmnet-np: {target}: exists, give --overwrite to replace it",
+        "mmnet-np: 2 done, 1 failed",
+    ]
     assert len(out.splitlines()) == 2
     assert infer.main([photos[0], "--overwrite"]) == 0
     assert Image.open(target).mode == "RGBA"
@@ -184,10 +185,11 @@ def test_two_photos_with_the_same_output(photos, fake, tmp_path, capsys):
     assert files(tmp_path / "out") == ["a-cutout.png"]
 
 
-def test_the_same_photo_twice(photos, fake, capsys):
-    assert infer.main([photos[0], photos[0], "--overwrite"]) == 1
+def test_the_same_photo_twice_is_done_once(photos, fake, capsys):
+    again = str(Path(photos[0]).parent / ".." / "photos" / "a.jpg")
+    assert infer.main([photos[0], photos[0], again]) == 0
     out, err = capsys.readouterr()
-    assert len(out.splitlines()) == len(err.splitlines()) == 1
+    assert (len(out.splitlines()), err) == (1, "")
 
 
 def test_the_photo_itself_is_never_replaced(photos, fake, capsys):
@@ -212,21 +214,28 @@ def test_an_impossible_output_is_known_before_the_model_is_loaded(
 
 def test_the_model_hears_how_many_photos_come(photos, monkeypatch):
     _, calls = install(monkeypatch)
-    options = ["--weights", "w.h5", "--backend", "numba", "--threads", "3"]
-    assert infer.main([*photos, *options]) == 0
-    assert calls == [("w.h5", {"backend": "numba", "threads": 3, "images": 3})]
+    options = ["--weights", "w.h5", "--backend", "numba", "--dtype", "int8", "--overwrite"]
+    for more, threads in ([], None), (["--threads", "3"], 1), (["--threads", "7"], 2):
+        assert infer.main([*photos, *options, *more]) == 0
+        expected = {"backend": "numba", "dtype": "int8", "threads": threads, "images": 3}
+        assert calls.pop() == ("w.h5", expected)
+    assert infer.main([photos[0], "--model", "mmnet-1.00-128", "--threads", "4", *options[2:]]) == 0
+    expected = {"backend": "numba", "dtype": "int8", "threads": 4, "images": 1}
+    assert calls.pop() == ("mmnet-1.00-128", expected)
 
 
 def test_bad_photos_cost_a_sentence_each_and_not_the_others(photos, fake, tmp_path, capsys):
-    bad = [str(tmp_path / "missing.jpg"), str(tmp_path / "text.jpg"), str(tmp_path)]
+    bad = [str(tmp_path / name) for name in ("missing.jpg", "text.jpg", "pipe.jpg")]
     Path(bad[1]).write_text("no image")
+    os.mkfifo(bad[2])
     assert (
         infer.main([bad[0], photos[0], bad[1], photos[1], bad[2], "-o", str(tmp_path / "o")]) == 1
     )
     out, err = capsys.readouterr()
     assert len(out.splitlines()) == 2
-    lines = err.splitlines()
+    *lines, summary = err.splitlines()
     assert [line.split(": ")[:2] for line in lines] == [["mmnet-np", name] for name in bad]
+    assert summary == "mmnet-np: 2 done, 3 failed"
     assert files(tmp_path / "o") == ["a-cutout.png", "b-cutout.png"]
 
 
@@ -237,18 +246,24 @@ def test_a_photo_in_a_folder_that_is_not_there(fake, tmp_path, capsys):
     assert capsys.readouterr() == ("", said)
 
 
-@pytest.mark.parametrize("options", [(), ("--no-refine",)])
-def test_no_refine_reaches_predict(photos, monkeypatch, options):
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ((), {"refine": True, "refocus": False}),
+        (("--no-refine", "--refocus"), {"refine": False, "refocus": True}),
+    ],
+)
+def test_how_the_matte_is_made_reaches_predict(photos, monkeypatch, options, expected):
     asked = []
 
     class Remembering(FakeModel):
-        def predict_uint8(self, image, *, refine=True):
-            asked.append(refine)
+        def predict_uint8(self, image, **options):
+            asked.append(options)
             return super().predict_uint8(image)
 
     install(monkeypatch, Remembering())
     assert infer.main([*photos, *options]) == 0
-    assert set(asked) == {not options}
+    assert asked == [expected] * 3
 
 
 @pytest.mark.parametrize("error", [MemoryError(), OSError(5, "Input/output error")])
@@ -263,42 +278,12 @@ def test_a_failing_model_costs_one_photo(photos, monkeypatch, capsys, error):
             return super().predict_uint8(image, **options)
 
     install(monkeypatch, Failing())
-    assert infer.main(photos) == 1
+    assert infer.main([*photos, "--threads", "1"]) == 1
     out, err = capsys.readouterr()
     assert len(out.splitlines()) == 2
     assert err.startswith(f"mmnet-np: {photos[1]}: ")
-    assert len(err.splitlines()) == 1
-
-
-def test_each_photo_is_freed_before_the_next(photos, fake, monkeypatch):
-    """Also where writing it failed: of a 12-megapixel photo 96 MB would stay."""
-    alive, watched = [], []
-
-    def watching(function):
-        def call(*arguments, **options):
-            gc.collect()
-            alive.append([kind for kind, image in watched if image() is not None])
-            result = function(*arguments, **options)
-            watched.append((function.__name__, weakref.ref(result)))
-            return result
-
-        return call
-
-    monkeypatch.setattr(images, "open_photo", watching(images.open_photo))
-    monkeypatch.setattr(colours, "foreground", watching(colours.foreground))
-    monkeypatch.setattr(compose, "cutout", watching(compose.cutout))
-    save = output.save_image
-
-    def failing(image, path, **options):
-        gc.collect()
-        alive.append([kind for kind, image in watched if image() is not None])
-        if path.name.startswith("b"):
-            raise ImageError("the disk is full")
-        save(image, path, **options)
-
-    monkeypatch.setattr(output, "save_image", failing)
-    assert infer.main(photos) == 1
-    assert alive == [[], ["open_photo"], ["foreground"], ["cutout"]] * 3
+    assert err.endswith("mmnet-np: 2 done, 1 failed\n")
+    assert len(err.splitlines()) == 2
 
 
 def test_messages_do_not_run_into_the_progress_bar(photos, fake, monkeypatch, tmp_path):
@@ -308,11 +293,15 @@ def test_messages_do_not_run_into_the_progress_bar(photos, fake, monkeypatch, tm
 
     monkeypatch.setattr("sys.stderr", Terminal())
     monkeypatch.setenv("TERM", "xterm")
-    assert infer.main([photos[0], str(tmp_path / "missing.jpg"), photos[1]]) == 1
+    missing = tmp_path / "missing.jpg"
+    assert infer.main([photos[0], str(missing), photos[1]]) == 1
     shown = sys.stderr.getvalue()
     assert "\r\x1b[K1/3" in shown
-    assert f"\r\x1b[Kmmnet-np: {tmp_path}/missing.jpg: " in shown
-    assert shown.endswith("\r\x1b[K")
+    failure = f"{missing}: cannot be read (No such file or directory)"
+    assert f"\r\x1b[Kmmnet-np: {failure}\n" in shown
+    last = shown.rpartition("\r\x1b[K")[2].splitlines()
+    assert re.fullmatch(r"mmnet-np: 2 done, 1 failed in \d+:\d\d", last[0])
+    assert last[1:] == [f"  {failure}"]
 
 
 def test_ctrl_c_is_no_traceback(photos, monkeypatch, capsys):
@@ -350,6 +339,17 @@ def test_a_bug_keeps_its_traceback(photos, monkeypatch):
         ["a.jpg", "--background", "red", "--output", "alpha"],
         ["a.jpg", "--bogus"],
         ["a.jpg", "b.jpg", "-o", str(Path(__file__))],
+        ["a.jpg", "--format", "gif"],
+        ["a.jpg", "--format", "jpg"],
+        ["a.jpg", "--format", "jpg", "--output", "composite", "--background", "transparent"],
+        ["a.jpg", "--background", "transparent", "--output", "alpha"],
+        ["a.jpg", "--suffix", "x/y"],
+        ["a.jpg", "--overwrite", "--skip-existing"],
+        ["a.jpg", "--model", "mmnet-9"],
+        ["a.jpg", "--model", "mmnet-1.00-128", "--weights", "w.h5"],
+        ["a.jpg", "--dtype", "int4"],
+        ["-", "--files-from", "-"],
+        ["a.jpg", "--output", "alpha", "--keep-colours"],
     ],
 )
 def test_wrong_options_are_usage_errors(arguments, capsys):
@@ -362,7 +362,7 @@ def test_wrong_options_are_usage_errors(arguments, capsys):
 def test_a_background_that_is_none_is_a_usage_error(photos, fake, capsys):
     assert infer.main([photos[0], "--background", "rde"]) == 2
     assert capsys.readouterr().err == (
-        "mmnet-np: rde: is neither a colour (a name, #rrggbb) nor an image file\n"
+        "mmnet-np: rde: is neither a colour (a name, #rrggbb), nor blur, nor an image\n"
     )
 
 
@@ -424,27 +424,6 @@ def test_weights_that_are_missing_or_damaged(example, tmp_path):
         assert name.encode() in done.stderr
         assert len(done.stderr.splitlines()) == 1
     assert files(tmp_path) == ["bad.h5"]
-
-
-def test_hostile_files_through_the_command(weights_file, tmp_path):
-    """One run over everything: a sentence or a cutout each, no traceback, no part left."""
-    folder, out = tmp_path / "in", tmp_path / "out"
-    folder.mkdir()
-    cases, names = [], set()
-    for case in hostile_images.corpus(folder):
-        if case.path.stem not in names:  # a.jpg and a.png would have the same output
-            names.add(case.path.stem)
-            cases.append(case)
-    done = run("--weights", weights_file, "-o", out, *(bytes(case.path) for case in cases))
-    sentences = done.stderr.decode().splitlines()
-    assert done.returncode == 1
-    assert all(line.startswith(f"mmnet-np: {folder}") for line in sentences), sentences
-    written = files(out)
-    assert len(sentences) + len(written) == len(cases)
-    assert not [name for name in written if name.startswith(".")]
-    for case in cases:
-        if case.outcome != "either":
-            assert (f"{case.path.stem}-cutout.png" in written) == (case.outcome == "photo"), case
 
 
 def test_undecodable_names_are_printed_as_they_are(weights_file, tmp_path):

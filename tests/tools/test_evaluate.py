@@ -32,6 +32,7 @@ KEYS = [
     "weights",
     "size",
     "refined",
+    "refocused",
     "backend",
     "split",
     "seconds",
@@ -99,20 +100,21 @@ def test_options_reach_the_model(data, loads, capsys):
 
 
 @pytest.mark.parametrize("stress", [(), ("--stress",)])
-def test_no_refine_reaches_predict(tmp_path, monkeypatch, capsys, stress):
+def test_how_the_matte_is_made_reaches_predict(tmp_path, monkeypatch, capsys, stress):
     write_pairs(tmp_path / "test", 1)
     asked = []
 
     class Remembering(FakeModel):
-        def predict(self, image, *, refine=True):
-            asked.append(refine)
+        def predict(self, image, *, refine=True, refocus=False):
+            asked.append((refine, refocus))
             return np.zeros((image.height, image.width) if not stress else image.shape[:2])
 
     install(monkeypatch, Remembering())
-    assert report(capsys, "--data", tmp_path, *stress)["refined"] is True
-    assert report(capsys, "--data", tmp_path, *stress, "--no-refine")["refined"] is False
-    half = len(asked) // 2
-    assert asked == [True] * half + [False] * half
+    for options, expected in [([], (True, False)), (["--no-refine", "--refocus"], (False, True))]:
+        found = report(capsys, "--data", tmp_path, *stress, *options)
+        assert (found["refined"], found["refocused"]) == expected
+        assert set(asked) == {expected}
+        asked.clear()
 
 
 def test_limit_takes_the_first(data, loads, capsys):
