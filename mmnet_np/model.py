@@ -114,6 +114,8 @@ def find_weights(weights: str | os.PathLike[str] | None, dtype: str | None = Non
         raise WeightsError(f"weights is a {type(weights).__name__}; it must be a path or a name")
     if weights is None or str(weights) in SHIPPED:
         name = DEFAULT[dtype or "float32"] if weights is None else str(weights)
+        if dtype == "int8" and f"{name}-int8" in SHIPPED:
+            name += "-int8"
         path = Path(store.__file__).with_name("pretrained") / f"{name}.h5"
         if path.is_file():
             return path
