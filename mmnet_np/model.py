@@ -120,8 +120,8 @@ def find_weights(weights: str | os.PathLike[str] | None, dtype: str | None = Non
         if path.is_file():
             return path
         raise WeightsError(
-            "no trained weights ship with this version: give a weights file "
-            "(--weights FILE; see 'Weights' in the README)"
+            f"the weights {name} are not in this copy of the package: install it again, or give a "
+            "weights file (--weights FILE)"
         )
     return Path(weights)
 
