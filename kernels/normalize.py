@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from .integer_vector import Integers
 from .jit import Inline, Intrinsic
-from .output_stage import emit_mbqm
+from .output_stage import OutputStage, emit_mbqm
 from .vector import Vectors
 
 __all__ = [
@@ -49,6 +49,7 @@ __all__ = [
     "add_reductions",
     "gradient_terms",
     "normalized_gradient",
+    "set_integers",
 ]  # fmt: skip
 
 SCALE, SHIFT, LOWER, UPPER, MEAN, GRADIENT, CONSTANT, SLOPE = range(8)
@@ -78,6 +79,15 @@ def gradient_terms(
     """
     slope = -scale * inverse * d_gamma / count
     return scale, -scale * d_beta / count - slope * mean, slope
+
+
+def set_integers(norms: NDArray[np.float32], stage: OutputStage) -> None:
+    """Write into (QUANTIZED_ROWS, C) norms what it takes to read z as an int8 layer does."""
+    norms[LOWER] = stage.lower - stage.zero_point
+    norms[UPPER] = stage.upper - stage.zero_point
+    integers = norms.view(np.int32)
+    integers[BIAS] = stage.bias
+    integers[MULTIPLIER], integers[EXPONENT] = stage.multiplier, stage.shift
 
 
 def _intrinsic(emit: Callable[..., Any], doc: str) -> Intrinsic:

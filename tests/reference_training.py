@@ -18,6 +18,21 @@ from mmnet_np.graph import (
 from mmnet_np.kernels import batch_norm, convolution, depthwise, pointwise, resize
 
 
+def inputs(batch, size, seed=0):
+    rng = np.random.default_rng(seed)
+    images = rng.random((batch, size, size, 3), dtype=np.float32)
+    heads = [
+        rng.standard_normal((batch, side, side, 2)).astype(np.float32) / side
+        for side in (size, size // 16)
+    ]
+    return images, heads
+
+
+def relative(ours, expected):
+    """Largest difference, relative to the largest value."""
+    return float(np.abs(ours - expected).max() / (np.abs(expected).max() + 1e-12))
+
+
 def matrix(layer, variables):
     weights = variables[layer.weights_name]
     if isinstance(layer, Pointwise):

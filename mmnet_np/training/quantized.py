@@ -116,12 +116,7 @@ class QuantizedArithmetic:
         stage, factor = found.stage, self._real_scale(found) / float(found.output.scale)
         norms[normalize.SCALE] = norms[normalize.GRADIENT] = factor
         norms[normalize.SHIFT] = stage.bias * factor
-        norms[normalize.LOWER] = stage.lower - stage.zero_point
-        norms[normalize.UPPER] = stage.upper - stage.zero_point
-        integers = norms.view(np.int32)
-        integers[normalize.BIAS] = stage.bias
-        integers[normalize.MULTIPLIER] = stage.multiplier
-        integers[normalize.EXPONENT] = stage.shift
+        normalize.set_integers(norms, stage)
 
     @staticmethod
     def _real_scale(found: ConvolutionIntegers) -> NDArray[np.float64]:

@@ -18,12 +18,7 @@ pytestmark = pytest.mark.skipif(
 def norms_of(stage):
     """A stage's integers as rows of norms; real factors are of no use to what is tested."""
     norms = np.zeros((normalize.QUANTIZED_ROWS, len(stage.bias)), np.float32)
-    norms[normalize.LOWER] = stage.lower - stage.zero_point
-    norms[normalize.UPPER] = stage.upper - stage.zero_point
-    integers = norms.view(np.int32)
-    integers[normalize.BIAS] = stage.bias
-    integers[normalize.MULTIPLIER] = stage.multiplier
-    integers[normalize.EXPONENT] = stage.shift
+    normalize.set_integers(norms, stage)
     return norms
 
 

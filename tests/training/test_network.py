@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import reference_training
 from random_weights import random_tensors
+from reference_training import inputs, relative
 
 from mmnet_np.graph import Dropout, build, parameters
 from mmnet_np.kernels import jit, normalize
@@ -28,21 +29,6 @@ def make(spec, batch, threads=1, seed=0, dropout=0.0):
         graph, variables.views, gradients.views, batch, spec.size, Bands(threads)
     )
     return network, variables, gradients
-
-
-def inputs(batch, size, seed=0):
-    rng = np.random.default_rng(seed)
-    images = rng.random((batch, size, size, 3), dtype=np.float32)
-    heads = [
-        rng.standard_normal((batch, side, side, 2)).astype(np.float32) / side
-        for side in (size, size // 16)
-    ]
-    return images, heads
-
-
-def relative(ours, expected):
-    """Largest difference, relative to the largest value."""
-    return float(np.abs(ours - expected).max() / (np.abs(expected).max() + 1e-12))
 
 
 def open_gates(network):

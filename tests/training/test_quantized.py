@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import reference_quantized
 from random_weights import random_tensors, random_weights
-from test_network import inputs, relative
+from reference_training import inputs, relative
 
 from mmnet_np.errors import OptionError
 from mmnet_np.graph import Concat, Filtered, Softmax, build, parameters
