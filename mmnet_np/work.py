@@ -11,7 +11,7 @@ import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import BinaryIO, NamedTuple
@@ -85,7 +85,7 @@ class Worker:
         self._stopped = threading.Event()
         self._room = _Room(max(_PIXELS, int((available_memory() or 0) * _SHARE / _BYTES)))
 
-    def run(self, jobs: list[Job], threads: int) -> Iterator[Outcome]:
+    def run(self, jobs: list[Job], threads: int) -> Generator[Outcome, None, None]:
         """Do the jobs on so many threads, and give their outcomes in order.
 
         Ctrl-C, and closing the iterator, end it as soon as what is being written is whole or gone.
