@@ -172,7 +172,7 @@ def test_shipped_names(name):
 
 def test_a_copy_without_weights_says_so(tmp_path, monkeypatch):
     monkeypatch.setattr(store, "__file__", str(tmp_path / "store.py"))
-    with pytest.raises(WeightsError, match=r"the weights mmnet-1\.00-256-int8 are not in this copy"):
+    with pytest.raises(WeightsError, match=r"mmnet-1\.00-256-int8 are not in this copy"):
         mmnet_np.load(dtype="int8")
 
 
