@@ -9,7 +9,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["EPSILON", "backward", "fold", "forward", "statistics"]
+__all__ = [
+    "EPSILON", "backward", "fold", "fold_backward", "forward", "statistics", "unfold",
+]  # fmt: skip
 
 EPSILON = 1e-3
 """Added to the variance, as in the authors' program."""
@@ -36,6 +38,56 @@ def fold(
     folded = weights.astype(np.float64) * scale
     bias = beta.astype(np.float64) - mean.astype(np.float64) * scale
     return folded.astype(weights.dtype), bias.astype(weights.dtype)
+
+
+def fold_backward(
+    weights: NDArray,
+    gamma: NDArray,
+    mean: NDArray,
+    variance: NDArray,
+    d_weights: NDArray,
+    d_bias: NDArray,
+) -> tuple[NDArray, NDArray, NDArray]:
+    """Differentiate `fold`, its statistics being constants.
+
+    Parameters
+    ----------
+    weights, gamma, mean, variance : arrays
+        What was folded.
+    d_weights : (..., C) array
+        Gradient with respect to the folded weights.
+    d_bias : (C,) array
+        With respect to the bias.
+
+    Returns
+    -------
+    d_weights : (..., C) float64 array, d_gamma : (C,) float64 array, d_beta : (C,) array
+        With respect to weights, gamma and beta.
+    """
+    inverse = 1 / np.sqrt(variance.astype(np.float64) + EPSILON)
+    along = tuple(range(weights.ndim - 1))
+    d_scale = (d_weights * weights).sum(axis=along, dtype=np.float64) - d_bias * mean
+    return d_weights * (gamma * inverse), d_scale * inverse, d_bias
+
+
+def unfold(bias: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
+    """Return a batch normalization that `fold` folds into ``bias`` and leaves all weights alone.
+
+    With variance the float32 nearest to ``1 - EPSILON`` the scale ``1 / sqrt(variance + EPSILON)``
+    is 1 to within 2**-26. That moves no weight w: ``w * scale`` is off by at most |w| * 2**-26, and
+    the nearest other float32 is at least |w| * 2**-24 away, so rounding gives w back. With mean 0,
+    ``bias = beta - 0 * scale`` is beta to the last bit.
+
+    Parameters
+    ----------
+    bias : (C,) float32 array
+
+    Returns
+    -------
+    gamma, beta, mean, variance : (C,) float32 arrays
+    """
+    ones = np.ones_like(bias)
+    return ones, bias.copy(), np.zeros_like(bias), ones * np.float32(1 - EPSILON)
 
 
 def statistics(x: NDArray) -> tuple[NDArray, NDArray]:

@@ -1,4 +1,4 @@
-"""Batch norm and ReLU6 on the fly, for training: what is stored is each layer's raw output z.
+"""Batch norm and ReLU6, or requantization, on the fly: training stores each layer's raw output z.
 
 A consumer of z computes ``y = clamp(scale * z + shift, lower, upper)`` as it reads, so y never goes
 to memory. Going back, with u = scale * z + shift and g the gradient with respect to y,
@@ -9,6 +9,12 @@ to memory. Going back, with u = scale * z + shift and g the gradient with respec
 
 All per channel. The eight numbers that a channel needs are the rows of one (8, C) float32 array,
 its ``norms``; each loop below takes eight channels of a run of pixels at a time.
+
+In quantization-aware training norms have three rows more, and z, exactly, the integer sums of
+``w * (x - zero_point)`` in an int8 layer. Its consumer then computes what the int8 network does,
+``y = clamp(MBQM(z + bias, M, e), lower, upper)``, which is the int8 value minus its zero point. The
+gradient goes straight through the rounding: it is that of ``clamp(scale * z + shift)``, with scale
+the real factor that M and e stand for and shift the bias times that, so going back is as above.
 """
 
 from __future__ import annotations
@@ -19,14 +25,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .integer_vector import Integers
 from .jit import Inline, Intrinsic
+from .output_stage import OutputStage, emit_mbqm
 from .vector import Vectors
 
 __all__ = [
+    "BIAS",
     "CONSTANT",
+    "EXPONENT",
+    "FLOAT_ROWS",
     "GRADIENT",
     "LOWER",
     "MEAN",
+    "MULTIPLIER",
+    "QUANTIZED_ROWS",
     "SCALE",
     "SHIFT",
     "SLOPE",
@@ -36,11 +49,16 @@ __all__ = [
     "add_reductions",
     "gradient_terms",
     "normalized_gradient",
+    "set_integers",
 ]  # fmt: skip
 
 SCALE, SHIFT, LOWER, UPPER, MEAN, GRADIENT, CONSTANT, SLOPE = range(8)
 """Rows of ``norms``; GRADIENT, CONSTANT and SLOPE are a, b and c above."""
+FLOAT_ROWS = 8
 
+BIAS, MULTIPLIER, EXPONENT = range(8, 11)
+"""Further rows for int8. They hold the bits of int32 values."""
+QUANTIZED_ROWS = 11
 
 _RUN = 512
 
@@ -61,6 +79,15 @@ def gradient_terms(
     """
     slope = -scale * inverse * d_gamma / count
     return scale, -scale * d_beta / count - slope * mean, slope
+
+
+def set_integers(norms: NDArray[np.float32], stage: OutputStage) -> None:
+    """Write into (QUANTIZED_ROWS, C) norms what it takes to read z as an int8 layer does."""
+    norms[LOWER] = stage.lower - stage.zero_point
+    norms[UPPER] = stage.upper - stage.zero_point
+    integers = norms.view(np.int32)
+    integers[BIAS] = stage.bias
+    integers[MULTIPLIER], integers[EXPONENT] = stage.multiplier, stage.shift
 
 
 def _intrinsic(emit: Callable[..., Any], doc: str) -> Intrinsic:
@@ -115,6 +142,23 @@ def _emit_activate(context: Any, builder: Any, signature: Any, arguments: Any) -
     return context.get_dummy_value()
 
 
+def _emit_requantize(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    channels = _Channels(context, builder, signature, arguments)
+    integers = Integers(context, builder, signature, arguments)
+    lower, upper = channels.norm(LOWER), channels.norm(UPPER)
+    bias, multiplier, exponent = (
+        builder.bitcast(channels.norm(row), integers.vector(32))
+        for row in (BIAS, MULTIPLIER, EXPONENT)
+    )
+    requantize = emit_mbqm(integers, builder, multiplier, exponent)
+    with channels.loop(channels.count) as p:
+        total = builder.add(builder.fptosi(channels.z(p), integers.vector(32)), bias)
+        # Beyond 2**24 a float32 is near enough: the bounds are within -255 to 255.
+        value = builder.sitofp(requantize(total), channels.zero.type)
+        channels.put(p, channels.clamp(value, lower, upper))
+    return context.get_dummy_value()
+
+
 def _emit_gradient(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
     channels = _Channels(context, builder, signature, arguments)
     scale, shift, lower, upper, a, b, c = (
@@ -156,6 +200,7 @@ def _emit_reductions(context: Any, builder: Any, signature: Any, arguments: Any)
 
 
 _activate = _intrinsic(_emit_activate, "out = clamp(scale * z + shift).")
+_requantize = _intrinsic(_emit_requantize, "out = clamp(MBQM(z + bias)).")
 _gradient = _intrinsic(_emit_gradient, "out = dz, from g and z.")
 _moments = _intrinsic(_emit_moments, "out rows 0 and 1 = sums of z and of z * z.")
 _reductions = _intrinsic(_emit_reductions, "out rows 0 and 1 = sums of g' and g' * (z - mean).")
@@ -163,11 +208,19 @@ _reductions = _intrinsic(_emit_reductions, "out rows 0 and 1 = sums of g' and g'
 
 @Inline
 def activate(z, z_at, z_step, norms, n_at, channels, out, o_at, o_step, pixels):
-    """Write clamp(scale * z + shift) of ``pixels`` pixels; norms of the first channel at n_at."""
+    """Write y of ``pixels`` pixels; norms of the first channel at n_at."""
     row = norms.shape[1]
     flat = norms.reshape(-1)
-    for c in range(0, channels, 8):
-        _activate(z, z_at + c, z_step, flat, n_at + c, row, z, 0, 0, out, o_at + c, o_step, pixels)
+    if norms.shape[0] == FLOAT_ROWS:
+        for c in range(0, channels, 8):
+            _activate(
+                z, z_at + c, z_step, flat, n_at + c, row, z, 0, 0, out, o_at + c, o_step, pixels
+            )
+    else:
+        for c in range(0, channels, 8):
+            _requantize(
+                z, z_at + c, z_step, flat, n_at + c, row, z, 0, 0, out, o_at + c, o_step, pixels
+            )
 
 
 @Inline
@@ -188,8 +241,11 @@ def normalized_gradient(
 def add_moments(z, z_at, z_step, norms, channels, pixels, sums):
     """Add the sums of z and z * z over ``pixels`` pixels to the (2, C) float64 ``sums``.
 
-    At most `_RUN` pixels are summed in float32 before the float64 sum takes over.
+    At most `_RUN` pixels are summed in float32 before the float64 sum takes over. Nothing is added
+    in quantization-aware training, whose statistics stay as they are.
     """
+    if norms.shape[0] != FLOAT_ROWS:
+        return
     part = np.empty(16, np.float32)
     flat = norms.reshape(-1)
     for p in range(0, pixels, _RUN):

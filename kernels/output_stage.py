@@ -27,7 +27,7 @@ from .jit import Inline, Intrinsic
 
 __all__ = [
     "BIAS", "LOWER", "MULTIPLIER", "SHIFT", "SINGLE", "UPPER", "ZERO_POINT", "OutputStage",
-    "finish", "finished",
+    "emit_mbqm", "finish", "finished",
 ]  # fmt: skip
 
 BIAS, MULTIPLIER, SHIFT, ZERO_POINT, LOWER, UPPER, SINGLE = range(7)
@@ -113,6 +113,40 @@ def finished(total, stage, c):
     return min(max(total + stage[ZERO_POINT, c], stage[LOWER, c]), stage[UPPER, c])
 
 
+def emit_mbqm(vectors: Integers, builder: Any, multiplier: Any, shift: Any) -> Callable[[Any], Any]:
+    """Emit `fixed_point.mbqm` for int32 vectors: first what all sums of a channel share.
+
+    Returns
+    -------
+    callable
+        Emits the rest: the product of one vector of sums.
+    """
+
+    def constant(value: int, bits: int = 32) -> Any:
+        return vectors.constant(value, bits, shift.type.count)
+
+    multiplier = vectors.widen(multiplier, 64)
+    left = vectors.at_least(shift, constant(0))
+    right = vectors.at_least(builder.neg(shift), constant(0))
+    mask = builder.sub(builder.shl(constant(1), right), constant(1))
+    threshold = builder.lshr(mask, constant(1))
+
+    def requantize(total: Any) -> Any:
+        total = builder.shl(total, left)  # wraps
+        # SRDHM; the mantissa is no INT32_MIN, so nothing saturates.
+        product = builder.mul(vectors.widen(total, 64), multiplier)
+        nudged = builder.add(product, constant(1 << 30, 64))
+        # Bits 31 to 62 are the result, whichever shift brings them down.
+        high = vectors.narrow(builder.lshr(nudged, constant(31, 64)), 32)
+        # RDPOT; a comparison that holds is -1, and so is the sign of a negative number.
+        sign = builder.ashr(high, constant(31))
+        rest, limit = builder.and_(high, mask), builder.sub(threshold, sign)
+        above = vectors.widen(builder.icmp_signed(">", rest, limit), 32)
+        return builder.sub(builder.ashr(high, right), above)
+
+    return requantize
+
+
 def _make_run(lanes: int) -> Intrinsic:
     """Make the intrinsic that finishes ``lanes`` channels of a run of pixels."""
 
@@ -136,30 +170,12 @@ def _emit_run(lanes: int) -> Callable[..., Any]:
             at = builder.add(builder.mul(row, vectors.index(name)), c)
             return vectors.load(vectors.pointer(3, at), lanes=lanes)
 
-        def constant(value: int, bits: int = 32) -> Any:
-            return vectors.constant(value, bits, lanes)
-
-        multiplier = vectors.widen(field(MULTIPLIER), 64)
-        shift, zero_point = field(SHIFT), field(ZERO_POINT)
-        left = vectors.at_least(shift, constant(0))
-        right = vectors.at_least(builder.neg(shift), constant(0))
-        mask = builder.sub(builder.shl(constant(1), right), constant(1))
-        threshold = builder.lshr(mask, constant(1))
+        zero_point = field(ZERO_POINT)
+        requantize = emit_mbqm(vectors, builder, field(MULTIPLIER), field(SHIFT))
         lower, upper = (builder.sub(field(name), zero_point) for name in (LOWER, UPPER))
         source, target = vectors.pointer(0, s_at), vectors.pointer(6, o_at)
         with vectors.loop(count) as p:
-            total = vectors.load(source, builder.mul(p, s_step), lanes)
-            total = builder.shl(total, left)  # wraps
-            # SRDHM; the mantissa is no INT32_MIN, so nothing saturates.
-            product = builder.mul(vectors.widen(total, 64), multiplier)
-            nudged = builder.add(product, constant(1 << 30, 64))
-            # Bits 31 to 62 are the result, whichever shift brings them down.
-            high = vectors.narrow(builder.lshr(nudged, constant(31, 64)), 32)
-            # RDPOT; a comparison that holds is -1, and so is the sign of a negative number.
-            sign = builder.ashr(high, constant(31))
-            rest, limit = builder.and_(high, mask), builder.sub(threshold, sign)
-            above = vectors.widen(builder.icmp_signed(">", rest, limit), 32)
-            value = builder.sub(builder.ashr(high, right), above)
+            value = requantize(vectors.load(source, builder.mul(p, s_step), lanes))
             value = vectors.at_most(vectors.at_least(value, lower), upper)
             value = vectors.narrow(builder.add(value, zero_point), 8)
             vectors.store(value, target, builder.mul(p, o_step))

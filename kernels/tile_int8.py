@@ -24,7 +24,7 @@ from .output_stage import finish
 from .tile import ROWS
 from .vector import LANES
 
-__all__ = ["BLOCK", "pack", "pixels_tiled", "tile_6x8", "tile_6x16"]
+__all__ = ["BLOCK", "pack", "pixels_tiled", "tile_6x8", "tile_6x16", "unpack"]
 
 BLOCK = 48
 """Pixels whose sums are kept at a time: their int16 inputs and one column block stay in L1."""
@@ -111,6 +111,18 @@ def pack(weights: NDArray[np.int8]) -> NDArray[np.int16]:
         blocks.append(block.reshape(pairs, 2, width).swapaxes(1, 2).reshape(-1))
         first += width
     return np.concatenate(blocks)
+
+
+def unpack(packed: NDArray[np.int16], depth: int, count: int) -> NDArray[np.int8]:
+    """Return the (I, O) weights, I = ``depth`` and O = ``count``, that `pack` packed."""
+    pairs = -(-depth // 2)
+    columns, at = [], 0
+    while at < len(packed):
+        width = 16 if count - sum(part.shape[1] for part in columns) > 8 else 8
+        block = packed[at : at + 2 * pairs * width].reshape(pairs, width, 2)
+        columns.append(block.swapaxes(1, 2).reshape(2 * pairs, width))
+        at += 2 * pairs * width
+    return np.concatenate(columns, axis=1)[:depth, :count].astype(np.int8)
 
 
 @Inline

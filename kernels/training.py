@@ -16,27 +16,20 @@ from __future__ import annotations
 
 import numpy as np
 
-from .bands import BANDS, CHUNK, first_image
+from .bands import CHUNK, NORMS, SHARE, SUMS, Z, first_image
 from .convolution import gather_row
 from .depthwise import convolve_row
 from .jit import Inline, kernel
 from .normalize import activate, add_moments, add_reductions, normalized_gradient
 from .padding import same_padding
 from .pointwise import pixels_tiled
-from .resize import resize_row
 from .taps import add_scaled, filter_gradient
 from .tile import product_1x8, product_1x16, product_6x8, product_6x16
 
 __all__ = [
     "convolution_backward", "convolution_forward", "depthwise_backward", "depthwise_forward",
-    "pointwise_backward", "pointwise_forward", "resize_backward", "resize_forward",
-    "scratch_needed",
+    "pointwise_backward", "pointwise_forward", "scratch_needed",
 ]  # fmt: skip
-
-_Z = "float32[:,:,:,::1]"  # z or g: (N, H, W, C)
-_NORMS = "float32[:,::1]"  # (8, C), see `normalize`
-_SUMS = "float64[:,:,::1]"  # (BANDS, 2, C)
-_SHARE = "float32[:,::1], intp, intp"  # scratch, first band, band after the last
 
 
 def scratch_needed(height: int, width: int, channels: int, rows: int, columns: int) -> int:
@@ -72,7 +65,7 @@ def product(a, a_at, a_row, a_k, rows, b, b_at, b_k, columns, depth, out, o_at, 
         column += block
 
 
-@kernel(f"void({_Z}, {_NORMS}, float32[:,::1], intp, {_Z}, intp, {_SUMS}, {_SHARE})", "training")
+@kernel(f"void({Z}, {NORMS}, float32[:,::1], intp, {Z}, intp, {SUMS}, {SHARE})", "training")
 def pointwise_forward(z, norms, packed, channels, out, at, sums, scratch, first, last):
     """Compute out = activated(z) * weights, and the moments of out, for some bands.
 
@@ -100,8 +93,8 @@ def pointwise_forward(z, norms, packed, channels, out, at, sums, scratch, first,
 
 
 @kernel(
-    f"void({_Z}, {_Z}, {_NORMS}, intp, intp, intp, {_Z}, {_NORMS}, float32[::1], {_Z}, intp, "
-    f"float32[:,::1], intp, {_SUMS}, {_SHARE})",
+    f"void({Z}, {Z}, {NORMS}, intp, intp, intp, {Z}, {NORMS}, float32[::1], {Z}, intp, "
+    f"float32[:,::1], intp, {SUMS}, {SHARE})",
     "training",
 )
 def pointwise_backward(g_out, z_out, norms_out, at, branches, channels, z, norms, transposed, g,
@@ -143,7 +136,7 @@ def pointwise_backward(g_out, z_out, norms_out, at, branches, channels, z, norms
                                count, sums[band])  # fmt: skip
 
 
-@kernel(f"void({_Z}, float32[::1], intp, intp, {_Z}, intp, {_SUMS}, {_NORMS}, {_SHARE})",
+@kernel(f"void({Z}, float32[::1], intp, intp, {Z}, intp, {SUMS}, {NORMS}, {SHARE})",
         "training")  # fmt: skip
 def convolution_forward(x, packed, channels, stride, out, at, sums, norms, scratch, first,
                         last):  # fmt: skip
@@ -166,7 +159,7 @@ def convolution_forward(x, packed, channels, stride, out, at, sums, norms, scrat
             add_moments(target, there, step, norms, channels, columns, sums[band])
 
 
-@kernel(f"void({_Z}, {_Z}, {_NORMS}, intp, intp, {_Z}, intp, float32[:,::1], {_SHARE})", "training")
+@kernel(f"void({Z}, {Z}, {NORMS}, intp, intp, {Z}, intp, float32[:,::1], {SHARE})", "training")
 def convolution_backward(g_out, z_out, norms_out, at, channels, x, stride, d_weights, scratch,
                          first, last):  # fmt: skip
     """Compute the weights' gradient, (BANDS, 9 * I * O), of some bands; the image needs none."""
@@ -190,8 +183,8 @@ def convolution_backward(g_out, z_out, norms_out, at, channels, x, stride, d_wei
 
 
 @kernel(
-    f"void({_Z}, {_NORMS}, intp, float32[::1], intp, intp[:,::1], intp[:,::1], {_Z}, intp, "
-    f"{_SUMS}, {_SHARE})",
+    f"void({Z}, {NORMS}, intp, float32[::1], intp, intp[:,::1], intp[:,::1], {Z}, intp, "
+    f"{SUMS}, {SHARE})",
     "training",
 )
 def depthwise_forward(z, norms, norms_at, filters, stride, y_taps, runs, out, at, sums, scratch,
@@ -219,8 +212,8 @@ def depthwise_forward(z, norms, norms_at, filters, stride, y_taps, runs, out, at
 
 
 @kernel(
-    f"void({_Z}, {_Z}, {_NORMS}, intp, {_Z}, {_NORMS}, intp, float32[::1], float32[::1], intp, "
-    f"intp[:,::1], intp[:,::1], {_Z}, intp, float32[:,::1], intp, {_SUMS}, {_SHARE})",
+    f"void({Z}, {Z}, {NORMS}, intp, {Z}, {NORMS}, intp, float32[::1], float32[::1], intp, "
+    f"intp[:,::1], intp[:,::1], {Z}, intp, float32[:,::1], intp, {SUMS}, {SHARE})",
     "training",
 )
 def depthwise_backward(g_out, z_out, norms_out, at, z, norms, norms_at, filters, flipped, stride,
@@ -310,57 +303,3 @@ def _spread(dz, width, columns, channels, stride, y_taps, runs, filters, g, g_at
                     for c in range(0, channels, 8):
                         add_scaled(dz, d_at + c, channels, filters, (v * 4 + h) * channels + c, g,
                                    target + c, stride * channels, count)  # fmt: skip
-
-
-@kernel(
-    f"void({_Z}, {_NORMS}, intp[::1], intp[::1], float32[::1], intp[::1], intp[::1], "
-    f"float32[::1], {_Z}, intp, {_SHARE})",
-    "training",
-)
-def resize_forward(z, norms, y_lower, y_upper, y_fraction, x_lower, x_upper, x_fraction, out, at,
-                   scratch, first, last):  # fmt: skip
-    """Resize activated(z), for some bands. The result counts as activated already."""
-    n, height, width, channels = z.shape
-    rows, columns, step = out.shape[1], out.shape[2], out.shape[3]
-    image = height * width * channels
-    flat, target, y = z.reshape(-1), out.reshape(-1), scratch[first]
-    for i in range(first_image(n, first), first_image(n, last)):
-        activate(flat, i * image, channels, norms, 0, channels, y, 0, channels, height * width)
-        for row in range(rows):
-            resize_row(y, 0, channels, row, y_lower, y_upper, y_fraction, x_lower, x_upper,
-                       x_fraction, width, target, (i * rows + row) * columns * step + at,
-                       step)  # fmt: skip
-
-
-@kernel(
-    f"void({_Z}, intp, {_Z}, {_NORMS}, float32[::1], intp[:,::1], intp[:,::1], {_Z}, intp, "
-    f"{_SUMS}, {_SHARE})",
-    "training",
-)
-def resize_backward(g_out, at, z, norms, filters, y_taps, runs, g, reduce, sums, scratch, first,
-                    last):  # fmt: skip
-    """Compute the input's g of a x2 resize, for some bands.
-
-    Spreading gradients over the samples that were read is a convolution with stride 2 of the
-    output's gradient, whose filter is (1/2, 1, 1/2) both ways (`resize.spread_tables`).
-    """
-    n, height, width, channels = z.shape
-    rows, columns, step = g_out.shape[1], g_out.shape[2], g_out.shape[3]
-    z_flat, g_flat, g_out_flat = z.reshape(-1), g.reshape(-1), g_out.reshape(-1)
-    nothing = np.zeros(channels, np.float32)
-    for band in range(first, last):
-        if reduce:
-            sums[band] = 0.0
-        for i in range(first_image(n, band), first_image(n, band + 1)):
-            here = i * height * width * channels
-            for row in range(height):
-                convolve_row(g_out_flat, i * rows * columns * step + at, step, columns, channels,
-                             row, y_taps, runs, 2, filters, nothing, np.float32(-np.inf),
-                             np.float32(np.inf), g_flat, here + row * width * channels,
-                             channels)  # fmt: skip
-            if reduce:
-                add_reductions(z_flat, here, channels, norms, 0, channels, g_flat, here, channels,
-                               height * width, sums[band])  # fmt: skip
-
-
-assert BANDS == 8  # first_image, compiled by itself, has the number too

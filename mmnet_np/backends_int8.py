@@ -24,11 +24,19 @@ from mmnet_np.kernels import (
     tile_int8,
 )
 from mmnet_np.kernels.jit import Kernel
-from mmnet_np.kernels.output_stage import OutputStage
+from mmnet_np.kernels.output_stage import (
+    BIAS,
+    LOWER,
+    MULTIPLIER,
+    SHIFT,
+    UPPER,
+    ZERO_POINT,
+    OutputStage,
+)
 
 from .backends import Kernels, Operations, Prepared, References
 from .folding import kernel_layout
-from .graph import Depthwise, Pointwise
+from .graph import Depthwise, Filtered, Layer, Pointwise, Softmax
 from .quantized import ConcatIntegers, ConvolutionIntegers, Quantization, SoftmaxIntegers
 
 __all__ = ["NumbaInt8Backend", "NumpyInt8Backend"]
@@ -43,6 +51,19 @@ def _moves(integers: ConcatIntegers, requantizing: Callable[[int, OutputStage], 
         None if stage is None else requantizing(source.zero_point, stage)
         for source, stage in zip(integers.inputs, integers.stages, strict=True)
     )
+
+
+def _plain(
+    layer: Filtered, weights: NDArray, table: NDArray[np.int32], bias: NDArray
+) -> dict[str, NDArray]:
+    """Return a convolution's integers by name, of ``layer.channels`` channels."""
+    rows = {"multiplier": MULTIPLIER, "shift": SHIFT, "zero_point": ZERO_POINT, "lower": LOWER,
+            "upper": UPPER}  # fmt: skip
+    return {
+        "weights": weights.reshape(layer.weights_shape()),
+        "bias": bias[: layer.channels].astype(np.int32),
+        **{name: table[row, : layer.channels] for name, row in rows.items()},
+    }
 
 
 class NumpyInt8Backend(References):
@@ -65,6 +86,29 @@ class NumpyInt8Backend(References):
             return (integers.table,)
         weights = kernel_layout(layer, integers.weights)
         return (integers.input.zero_point, weights, integers.stage)
+
+    def held(self, layer: Layer, prepared: Prepared, zero_point: int) -> dict[str, NDArray]:
+        """Return what `prepare` made of a layer's integers, for whoever verifies it.
+
+        Parameters
+        ----------
+        layer : Layer
+        prepared : tuple
+        zero_point : int
+            Of the layer's input.
+
+        Returns
+        -------
+        dict of str to array
+            Of a softmax its ``table``; of a convolution ``weights`` in the checkpoint's layout and
+            (O,) int32 arrays, fields of `OutputStage`; of a concat nothing.
+        """
+        if isinstance(layer, Softmax):
+            return {"table": prepared[0]}
+        if not isinstance(layer, Filtered):
+            return {}
+        _, weights, stage = prepared
+        return _plain(layer, weights, stage.table(), stage.bias)
 
     def _requantizing(self, zero_point: int, stage: OutputStage) -> Move:
         return lambda x, out: quantization.requantize_reference(x, zero_point, stage, out)
@@ -109,6 +153,20 @@ class NumbaInt8Backend(Kernels):
         table = stage.folding(zero_point, matrix).table()
         packed = (tile_int8.pack(matrix), table, layer.channels)
         return packed if isinstance(layer, Pointwise) else (zero_point, *packed)
+
+    def held(self, layer: Layer, prepared: Prepared, zero_point: int) -> dict[str, NDArray]:
+        """Return what `prepare` made of a layer's integers: see `NumpyInt8Backend.held`."""
+        if isinstance(layer, Softmax):
+            return {"table": prepared[0]}
+        if not isinstance(layer, Filtered):
+            return {}
+        if isinstance(layer, Depthwise):
+            _, bordered, table = prepared
+            return _plain(layer, bordered[:3, :3], table, table[BIAS])
+        *_, packed, table, channels = prepared
+        weights = tile_int8.unpack(packed, layer.kernel_size**2 * layer.in_channels, channels)
+        folded = zero_point * weights.sum(axis=0, dtype=np.int64)  # see OutputStage.folding
+        return _plain(layer, weights, table, table[BIAS, :channels] + folded)
 
     def _requantizing(self, zero_point: int, stage: OutputStage) -> Move:
         kernel, table = quantization.requantize.compiled(), stage.table()

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,7 +80,7 @@ def blur_of(background: Background) -> Blur | None:
         The radius is no number above 0, or beyond all photos.
     """
     if isinstance(background, Blur):
-        radius: object = background.radius
+        radius: Any = background.radius
     elif isinstance(background, str) and (found := _BLUR.fullmatch(background.strip().lower())):
         radius = found[1]
     else:
@@ -94,11 +94,12 @@ def blur_of(background: Background) -> Blur | None:
     raise OptionError(f"a blur's radius is in pixels, above 0 to {_LARGEST_RADIUS}, not {shown}")
 
 
-def background_rows(
-    background: Image.Image | NDArray[np.uint8] | str | Colour, height: int, width: int
-) -> Iterator[NDArray[np.uint8]]:
-    """Give the background behind each band of a photo: (h, width, 3), or (3,) for a colour."""
-    if isinstance(background, (str, tuple)):
+def background_rows(background: Background, height: int, width: int) -> Iterator[NDArray[np.uint8]]:
+    """Give the background behind each band of a photo: (h, width, 3), or (3,) for a colour.
+
+    Of a blur the photo makes an image first, see `mmnet_np.compose.composite`.
+    """
+    if isinstance(background, (str, tuple)) and not isinstance(background, Blur):
         colour = np.array(_colour(background), np.uint8)
         return (colour for _ in bands(height))
     if not isinstance(background, (Image.Image, np.ndarray)):

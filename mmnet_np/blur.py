@@ -47,11 +47,11 @@ def blurred(photo: Image.Image, alpha: NDArray, radius: float | None = None) -> 
     Examples
     --------
     >>> import numpy as np
-    >>> photo = Image.new("RGB", (40, 30), "navy")
+    >>> photo = Image.new("RGB", (40, 30), "blue")
     >>> photo.paste("red", (10, 10, 20, 30))
     >>> alpha = np.all(np.asarray(photo) == (255, 0, 0), axis=2).astype(np.float32)
     >>> blurred(photo, alpha, 5).getpixel((12, 12))
-    (0, 0, 128)
+    (0, 0, 255)
     """
     if radius is None:
         radius = max(photo.size) * _SHARE

@@ -10,10 +10,11 @@ import os
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 
 from .errors import MMNetError, OptionError
 
-__all__ = ["complain", "emit", "guarded", "positive", "printable", "reason", "sentence"]
+__all__ = ["complain", "emit", "guarded", "positive", "printable", "reason", "sentence", "spare"]
 
 FAILED = 1  # something asked for was not done
 MISUSED = 2  # as argparse
@@ -50,6 +51,12 @@ def positive(text: str) -> int:
         if (value := int(text)) >= 1:
             return value
     raise argparse.ArgumentTypeError(f"must be a whole number from 1 up, not {printable(text)}")
+
+
+def spare(target: Path, overwrite: bool) -> None:
+    """Raise `MMNetError` if a file to write exists, or a link of its name, unless ``overwrite``."""
+    if os.path.lexists(target) and not overwrite:
+        raise MMNetError(f"{printable(target)} exists; give --overwrite to replace it")
 
 
 def complain(command: str, message: object) -> None:

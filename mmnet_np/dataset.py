@@ -2,7 +2,8 @@
 
 ``{folder}/{split}/image/NAME.jpg`` belongs to ``{folder}/{split}/mask/NAME.png``; a folder that
 holds ``image`` and ``mask`` itself counts as a split. `pairs` lists them, `problems` says what is
-wrong with them before an hour of work is spent on the rest.
+wrong with them before an hour of work is spent on the rest. Where no mattes are needed, `photos`
+lists the photos of any folder.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from .command import printable, reason
 from .errors import ImageError
 from .images import photo_size
 
-__all__ = ["Pair", "pairs", "problems"]
+__all__ = ["Pair", "pairs", "photos", "problems"]
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
 
@@ -50,16 +51,34 @@ def pairs(folder: str | os.PathLike[str], split: str = "test") -> list[Pair]:
     """
     root = _root(Path(folder), split)
     try:
-        photos = sorted(
-            path
-            for path in (root / "image").iterdir()
-            if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
-        )
+        found = sorted(path for path in (root / "image").iterdir() if _is_photo(path))
     except OSError as error:
         raise ImageError(f"{printable(root / 'image')}: {reason(error)}") from None
-    if not photos:
+    if not found:
         raise ImageError(f"{printable(root / 'image')}: there is no photo in it")
-    return [Pair(path.stem, path, root / "mask" / f"{path.stem}.png") for path in photos]
+    return [Pair(path.stem, path, root / "mask" / f"{path.stem}.png") for path in found]
+
+
+def photos(folder: str | os.PathLike[str]) -> list[Path]:
+    """List the photos in a folder at any depth, in order of name.
+
+    Mattes are left out: a folder ``mask`` beside a folder ``image`` is not looked into.
+
+    Raises
+    ------
+    ImageError
+        There is no such folder, or no photo in it.
+    """
+    if not Path(folder).is_dir():
+        raise ImageError(f"{printable(folder)}: there is no such folder")
+    found: list[Path] = []
+    for here, folders, files in os.walk(folder):
+        if {"image", "mask"} <= set(folders):
+            folders.remove("mask")
+        found += (Path(here, name) for name in files if _is_photo(Path(name)))
+    if not found:
+        raise ImageError(f"{printable(folder)}: there is no photo in it")
+    return sorted(found)
 
 
 def problems(chosen: Iterable[Pair], *, smallest: int = 1) -> list[str]:
@@ -101,6 +120,10 @@ def problems(chosen: Iterable[Pair], *, smallest: int = 1) -> list[str]:
             size = f"{photo[0]} x {photo[1]}"
             found.append(f"{printable(pair.image)}: is {size}, less than {smallest} pixels a side")
     return found
+
+
+def _is_photo(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
 
 
 def _root(folder: Path, split: str) -> Path:

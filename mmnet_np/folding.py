@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from mmnet_np.kernels import batch_norm
 from mmnet_np.weights.errors import WeightsError
 
-from .graph import Depthwise, Filtered, Graph
+from .graph import NORM_LEAVES, Depthwise, Filtered, Graph
 
 __all__ = ["folded", "folded_layers", "kernel_layout"]
 
@@ -32,8 +32,7 @@ def folded(
     weights = kernel_layout(layer, tensors[layer.weights_name])
     if not layer.batch_norm:
         return weights, tensors[layer.bias_name]
-    norm = (tensors[layer.norm_name(leaf)]
-            for leaf in ("gamma", "beta", "moving_mean", "moving_variance"))  # fmt: skip
+    norm = (tensors[layer.norm_name(leaf)] for leaf in NORM_LEAVES)
     return batch_norm.fold(weights, *norm)
 
 

@@ -34,6 +34,9 @@ __all__ = [
 ROOT = "MMNet/"
 """Outermost variable scope of the authors' checkpoints: a parameter is ROOT + layer name + leaf."""
 
+NORM_LEAVES = ("gamma", "beta", "moving_mean", "moving_variance")
+"""What a batch norm has, in the order in which `mmnet_np.kernels.batch_norm.fold` takes it."""
+
 Shape = tuple[int, int, int]
 """Height, width, channels."""
 
@@ -88,7 +91,7 @@ class Filtered(Layer):
         return f"{ROOT}{self.name}/biases"
 
     def norm_name(self, leaf: str) -> str:
-        """Full name of a batch norm variable: gamma, beta, moving_mean or moving_variance."""
+        """Full name of a batch norm variable, one of `NORM_LEAVES`."""
         return f"{ROOT}{self.name}/BatchNorm/{leaf}"
 
     def quantized_name(self, leaf: str) -> str:
@@ -111,7 +114,7 @@ class Filtered(Layer):
         """Return the filters and the batch norm's four vectors, or the bias."""
         found: dict[str, tuple[int, ...]] = {self.weights_name: self.weights_shape()}
         if self.batch_norm:
-            for leaf in ("gamma", "beta", "moving_mean", "moving_variance"):
+            for leaf in NORM_LEAVES:
                 found[self.norm_name(leaf)] = (self.channels,)
         else:
             found[self.bias_name] = (self.channels,)

@@ -59,16 +59,13 @@ def _run(args: argparse.Namespace) -> int:
     threads = spread(args.threads, len(jobs))
 
     # Heavy imports wait until all that can be wrong without them is right.
-    import warnings
-
     from .model import load
     from .picture import Style
     from .progress import Progress
+    from .quiet import quiet_decoders
     from .work import Worker
 
-    with warnings.catch_warnings():
-        # Pillow warns of oddities in files; what matters becomes a sentence of our own.
-        warnings.filterwarnings("ignore", module=r"PIL\.")
+    with quiet_decoders():
         style = Style(args.output, _background(args), own_colours=not args.keep_colours)
         model = load(
             args.model or args.weights,

@@ -131,7 +131,7 @@ def _check(job: Job, naming: Naming, photos: dict[str, str], taken: dict[str, st
 
 def _same(target: Path, source: str) -> bool:
     """Say whether two names are one file, by links perhaps."""
-    return source != STDIN and target.exists() and Path(source).exists() and target.samefile(source)
+    return source != STDIN and Path(source).exists() and target.exists() and target.samefile(source)
 
 
 def _absolute(path: str | Path) -> str:

@@ -85,7 +85,8 @@ def _results(
     ahead: int | None,
 ) -> Iterator[NDArray | MMNetError]:
     threads = max(1, available_threads() // model.threads)
-    with nullcontext(executor) if executor else ThreadPoolExecutor(threads, "photo") as used:
+    own = ThreadPoolExecutor(threads, "photo") if executor is None else nullcontext(executor)
+    with own as used:
         if ahead is None:
             workers = getattr(used, "_max_workers", None)
             ahead = 2 * workers if isinstance(workers, int) else _AHEAD

@@ -7,6 +7,8 @@ behind.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from PIL import Image
 
 __all__ = ["kept_exif"]
@@ -42,30 +44,32 @@ def kept_exif(image: Image.Image) -> bytes | None:
         where there is more. None if there is no EXIF, or it is damaged or too large.
     """
     try:
-        kept = _descriptive(image)
-        if not kept:
-            return None
-        block = kept.tobytes()
-        if len(block) > _LARGEST:
-            kept.get_ifd(_EXIF_IFD).pop(_MAKER_NOTE, None)
-            block = kept.tobytes()
-        return block if len(block) <= _LARGEST else None
+        # The base class's method: that of PNG decodes the whole image to look behind the pixels.
+        found = Image.Image.getexif(image)
+        for left_out in ((), (_MAKER_NOTE,)):
+            kept = _descriptive(found, left_out)
+            block = kept.tobytes() if kept else b""
+            if len(block) <= _LARGEST:
+                return block or None
     except MemoryError:
         raise
     except Exception:  # damaged EXIF makes Pillow stumble in many ways
         return None
+    return None
 
 
-def _descriptive(image: Image.Image) -> Image.Exif:
-    # The base class's method: that of PNG decodes the whole image to look behind the pixels.
-    found, kept = Image.Image.getexif(image), Image.Exif()
+def _descriptive(found: Image.Exif, left_out: Collection[int]) -> Image.Exif:
+    """Copy the tags that describe a photo."""
+    kept = Image.Exif()
     for tag in _DESCRIPTIVE:
         if tag in found:
             kept[tag] = found[tag]
     for pointer in (_EXIF_IFD, _GPS_IFD):
-        part = {tag: value for tag, value in found.get_ifd(pointer).items()
-                if tag not in _OF_THE_FILE}  # fmt: skip
+        part = {
+            tag: value
+            for tag, value in found.get_ifd(pointer).items()
+            if tag not in _OF_THE_FILE and tag not in left_out
+        }
         if part:
-            kept.get_ifd(pointer).update(part)
-            kept[pointer] = 0  # written as the offset of the part
+            kept[pointer] = part
     return kept

@@ -114,12 +114,14 @@ def find_weights(weights: str | os.PathLike[str] | None, dtype: str | None = Non
         raise WeightsError(f"weights is a {type(weights).__name__}; it must be a path or a name")
     if weights is None or str(weights) in SHIPPED:
         name = DEFAULT[dtype or "float32"] if weights is None else str(weights)
+        if dtype == "int8" and f"{name}-int8" in SHIPPED:
+            name += "-int8"
         path = Path(store.__file__).with_name("pretrained") / f"{name}.h5"
         if path.is_file():
             return path
         raise WeightsError(
-            "no trained weights ship with this version: give a weights file "
-            "(--weights FILE; see 'Weights' in the README)"
+            f"the weights {name} are not in this copy of the package: install it again, or give a "
+            "weights file (--weights FILE)"
         )
     return Path(weights)
 

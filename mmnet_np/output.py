@@ -60,7 +60,10 @@ def save_image(
     kind = output_format(target, alpha=has_transparency(image))
     check_target(target, overwrite=overwrite)
     with _refusals(printable(path)), replacing(target) as temporary:
-        image.save(temporary, format=kind, **_options(image, kind, exif))
+        if kind == "TIFF":  # libtiff would print of its own where the disk is full
+            temporary.write_bytes(_encoded(image, kind, exif).getbuffer())
+        else:
+            image.save(temporary, format=kind, **_options(image, kind, exif))
         check_target(target, overwrite=overwrite)  # someone else may have been faster
 
 
@@ -82,9 +85,8 @@ def write_image(image: Image.Image, suffix: str, *, exif: bytes | None = None) -
         Standard output takes no more.
     """
     kind = output_format(f"image{suffix}", alpha=has_transparency(image))
-    memory = io.BytesIO()  # TIFF is written back and forth
     with _refusals("standard output"):
-        image.save(memory, format=kind, **_options(image, kind, exif))
+        memory = _encoded(image, kind, exif)
         if sys.stdout is None:
             raise ImageError("standard output: is closed")
     rest = memory.getbuffer()
@@ -96,6 +98,12 @@ def write_image(image: Image.Image, suffix: str, *, exif: bytes | None = None) -
     except OSError as error:
         error.filename = "standard output"
         raise
+
+
+def _encoded(image: Image.Image, kind: str, exif: bytes | None) -> io.BytesIO:
+    memory = io.BytesIO()
+    image.save(memory, format=kind, **_options(image, kind, exif))
+    return memory
 
 
 def _options(image: Image.Image, kind: str, exif: bytes | None) -> dict[str, Any]:

@@ -21,6 +21,10 @@ _MARGIN = 0.1
 _TAIL = 0.01
 """Share of the matte that the box may leave out at each side: stray spots are not the person."""
 
+_NARROWEST, _WIDEST = 0.6, 1.2
+"""Width by height of the box, about as portraits have it: in a square input a standing person's own
+box would make a stout one, and the network errs."""
+
 _LARGEST = 0.7
 """Share of the photo up to which a box is worth a second look."""
 
@@ -57,6 +61,8 @@ def closer(alpha: NDArray[np.float32], height: int, width: int) -> Box | None:
         return None
     upper, lower = _extent(inside.sum(axis=1), height)
     left, right = _extent(inside.sum(axis=0), width)
+    upper, lower = _widened(upper, lower, (right - left) / _WIDEST, height)
+    left, right = _widened(left, right, (lower - upper) * _NARROWEST, width)
     if (right - left) * (lower - upper) > _LARGEST * width * height:
         return None
     return Box(left, upper, right, lower)
@@ -72,6 +78,13 @@ def _extent(counts: NDArray[np.intp], length: int) -> tuple[int, int]:
     start, stop = round((first - margin) * scale), round((last + margin) * scale)
     start = min(max(0, start), length - 1)
     return start, min(length, max(stop, start + 1))
+
+
+def _widened(start: int, stop: int, least: float, length: int) -> tuple[int, int]:
+    """Return an interval of ``least`` pixels or more, about the same centre as far as possible."""
+    size = max(stop - start, min(length, round(least)))
+    start = min(max(0, start - (size - (stop - start)) // 2), length - size)
+    return start, start + size
 
 
 def paste(

@@ -111,6 +111,10 @@ ENHANCEMENTS = ("dec_block2", "dec_block3")
 VARIANTS = ("full", "no-dilation", "no-refinement", "no-enhancement")
 """The network and its three ablations (Table 4)."""
 
+WIDTHS = (1.0, 0.75, 0.5, 1.4, *(round(0.05 * k, 2) for k in range(2, 61)))
+"""Width multipliers that a network without one is tried for, the paper's first: several may give
+the same channel counts."""
+
 MULTIPLE = 16
 """Height and width must be multiples of this: the network halves its input four times."""
 

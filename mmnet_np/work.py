@@ -11,7 +11,7 @@ import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import BinaryIO, NamedTuple
@@ -20,6 +20,7 @@ from .command import sentence
 from .errors import ImageError, MMNetError
 from .images import MAX_BYTES, open_photo, photo_size
 from .jobs import Job
+from .memory import available_memory
 from .model import Matting
 from .ordered import in_order
 from .output import save_image, write_image
@@ -29,7 +30,13 @@ from .sources import STDIN
 __all__ = ["Outcome", "Worker"]
 
 _PIXELS = 25_000_000
-"""Pixels of all photos in the work at a time: two of 12 megapixels. About 20 bytes each."""
+"""Pixels of all photos in the work at a time that are allowed everywhere: two of 12 megapixels."""
+
+_BYTES = 20
+"""About what a pixel takes, from the decoded photo to the encoded picture."""
+
+_SHARE = 1 / 4
+"""Of the machine's memory that the photos in the work may take, if that is more than `_PIXELS`."""
 
 _CHUNK = 2**20
 
@@ -76,9 +83,9 @@ class Worker:
         self._overwrite, self._metadata = overwrite, metadata
         self._options = {"refine": refine, "refocus": refocus}
         self._stopped = threading.Event()
-        self._room = _Room(_PIXELS)
+        self._room = _Room(max(_PIXELS, int((available_memory() or 0) * _SHARE / _BYTES)))
 
-    def run(self, jobs: list[Job], threads: int) -> Iterator[Outcome]:
+    def run(self, jobs: list[Job], threads: int) -> Generator[Outcome, None, None]:
         """Do the jobs on so many threads, and give their outcomes in order.
 
         Ctrl-C, and closing the iterator, end it as soon as what is being written is whole or gone.

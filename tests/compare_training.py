@@ -13,11 +13,13 @@ import time
 import numpy as np
 from random_weights import random_tensors
 
-from mmnet_np.graph import build, parameters
+from mmnet_np.graph import Filtered, build, parameters
+from mmnet_np.quantization.observers import of_range
 from mmnet_np.spec import Spec
 from mmnet_np.threads import Bands
 from mmnet_np.training.network import TrainingNetwork
 from mmnet_np.training.parameters import Parameters
+from mmnet_np.training.quantized import QuantizedArithmetic
 
 
 def main():
@@ -27,6 +29,7 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--alone", action="store_true", help="ours only, for its peak memory")
+    parser.add_argument("--int8", action="store_true", help="quantization-aware, beside float32")
     options = parser.parse_args()
     spec = Spec(1.0, options.size)
     graph = build(spec, auxiliary=True)
@@ -48,7 +51,9 @@ def main():
         network.backward(*heads)
 
     contenders = {"mmnet_np": ours}
-    if not options.alone:
+    if options.int8:
+        contenders["int8"] = quantizing_step(spec, variables, gradients, images, heads, options)
+    elif not options.alone:
         contenders["pytorch"] = pytorch_step(spec, variables, images, heads, options.threads)
     times = {name: [] for name in contenders}
     for step in contenders.values():
@@ -60,12 +65,32 @@ def main():
             times[name].append((time.perf_counter() - began) / options.batch * 1e3)
     for name, found in times.items():
         print(f"{name}: median {statistics.median(found):.1f} ms an image, least {min(found):.1f}")
-    if not options.alone:
+    if len(times) == 2:
         ratios = [b / a for a, b in zip(*times.values(), strict=True)]
         middle = statistics.median(ratios)
         print(f"ratio pair by pair: median {middle:.2f}, least {min(ratios):.2f}")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(f"peak memory of the process: {peak:.2f} GiB")
+
+
+def quantizing_step(spec, variables, gradients, images, heads, options):
+    graph, bands = build(spec, auxiliary=True), Bands(options.threads)
+    outputs = {
+        layer.name: of_range(0, 6) if layer.relu6 else of_range(-4, 4)
+        for layer in graph
+        if isinstance(layer, Filtered)
+    }
+    both = variables.views, gradients.views
+    network = TrainingNetwork(
+        graph, *both, options.batch, options.size, bands,
+        QuantizedArithmetic(graph, *both, outputs, bands),
+    )  # fmt: skip
+
+    def step():
+        network.forward(images)
+        network.backward(*heads)
+
+    return step
 
 
 def pytorch_step(spec, variables, images, heads, threads):

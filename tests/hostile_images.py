@@ -82,23 +82,22 @@ def damaged():
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (32, 48, 3), np.uint8))
     jpeg, whole = encoded("JPEG", noise), encoded("PNG", noise)
     for tenth in range(1, 10):
-        yield f"cut-{tenth}.jpg", jpeg[: len(jpeg) * tenth // 10], "error"
-        yield f"cut-{tenth}.png", whole[: len(whole) * tenth // 10], "error"
-    for kind in ("JPEG", "PNG", "GIF", "TIFF", "BMP", "WEBP", "PPM", "TGA"):
-        if kind == "WEBP" and not features.check("webp"):
-            continue
-        data = np.frombuffer(encoded(kind), np.uint8)
+        yield f"jpg-cut-{tenth}.jpg", jpeg[: len(jpeg) * tenth // 10], "error"
+        yield f"png-cut-{tenth}.png", whole[: len(whole) * tenth // 10], "error"
+    for kind, options in _kinds():
+        name = "-".join([kind.lower(), *options.values()])
+        data = np.frombuffer(encoded(kind, noise, **options), np.uint8)
         for seed in range(3):
             rng = np.random.default_rng(seed)
             flipped = data.copy()
             flipped[rng.integers(0, len(data), 8)] ^= rng.integers(1, 256, 8).astype(np.uint8)
-            yield f"flipped-{seed}.{kind.lower()}", flipped.tobytes(), "either"
-        yield f"half.{kind.lower()}", data[: len(data) // 2].tobytes(), "either"
+            yield f"{name}-flipped-{seed}.{kind.lower()}", flipped.tobytes(), "either"
+        yield f"{name}-half.{kind.lower()}", data[: len(data) // 2].tobytes(), "either"
     yield "wrong-crc.png", whole.replace(b"IDAT", b"IDAt"), "error"
     yield "no-data.png", png(*SIZE), "error"
     yield "little-data.png", png(*SIZE, chunk(b"IDAT", zlib.compress(b"\0" * 50))), "error"
     yield "only-magic.png", b"\x89PNG\r\n\x1a\n", "error"
-    yield "only-magic.jpg", b"\xff\xd8\xff\xe0", "error"
+    yield "only-magic-jpg.jpg", b"\xff\xd8\xff\xe0", "error"
     yield "only-header.gif", b"GIF89a\x30\0\x20\0\0\0\0;", "error"
     yield "no-pixels.gif", b"GIF89a\0\0\0\0\0\0\0;", "error"
     yield "strip-outside.tif", tiff_header(48, 32, **{"273": 2**31}), "error"
@@ -109,11 +108,23 @@ def damaged():
     yield "profile-garbage.png", encoded("PNG", icc_profile=os.urandom(200)), "photo"
 
 
+def _kinds():
+    """Formats that this Pillow writes, with their options."""
+    for kind in ("JPEG", "PNG", "GIF", "TIFF", "BMP", "PPM", "TGA"):
+        yield kind, {}
+    if features.check("libtiff"):  # which would print of its own on damaged files
+        for compression in ("tiff_lzw", "tiff_deflate", "jpeg", "packbits"):
+            yield "TIFF", {"compression": compression}
+    for kind, feature in (("WEBP", "webp"), ("JPEG2000", "jpg_2000"), ("AVIF", "avif")):
+        if feature in features.get_supported():
+            yield kind, {}
+
+
 def huge():
     """Name, bytes and outcome of small files that ask for much memory."""
     nothing = chunk(b"IDAT", zlib.compress(b"\0" * 1000))
     yield "30000.png", png(30_000, 30_000, nothing), "error"
-    yield "100000.png", png(100_000, 100_000, nothing), "error"
+    yield "100000-png.png", png(100_000, 100_000, nothing), "error"
     yield "ribbon.png", png(2**31 - 1, 1, nothing), "error"
     yield "tower.png", png(1, 100_000_000, nothing), "error"
     bomb = chunk(b"IDAT", zlib.compress(b"\0" * 120_000_000, 9))
@@ -123,11 +134,19 @@ def huge():
     profile = b"icc\0\0" + zlib.compress(b"\0" * 100_000_000, 9)
     yield "profile-bomb.png", png(*SIZE, chunk(b"iCCP", profile)), "error"
     yield "65535.jpg", jpeg_of_size(65_535, 65_535), "error"
-    yield "65535.gif", b"GIF89a\xff\xff\xff\xff\0\0\0,\0\0\0\0\xff\xff\xff\xff\0\x08\0;", "error"
-    yield "100000.tif", tiff_header(100_000, 100_000), "error"
-    yield "100000.ppm", b"P6 100000 100000 255\n" + b"\0" * 100, "error"
+    yield (
+        "65535-gif.gif",
+        b"GIF89a\xff\xff\xff\xff\0\0\0,\0\0\0\0\xff\xff\xff\xff\0\x08\0;",
+        "error",
+    )
+    yield "100000-tif.tif", tiff_header(100_000, 100_000), "error"
+    yield "100000-ppm.ppm", b"P6 100000 100000 255\n" + b"\0" * 100, "error"
     header = struct.pack("<IiiHHIIiiII", 40, 100_000, 100_000, 1, 24, 0, 0, 0, 0, 0, 0)
-    yield "100000.bmp", b"BM" + struct.pack("<IHHI", 154, 0, 0, 54) + header + b"\0" * 100, "error"
+    yield (
+        "100000-bmp.bmp",
+        b"BM" + struct.pack("<IHHI", 154, 0, 0, 54) + header + b"\0" * 100,
+        "error",
+    )
     canvas = b"VP8X" + struct.pack("<I", 10) + b"\0\0\0\0" + b"\xff\xff\xff" * 2
     yield "canvas.webp", b"RIFF" + struct.pack("<I", 22) + b"WEBP" + canvas, "error"
     icon = png(100_000, 100_000, nothing)
@@ -154,7 +173,7 @@ def odd():
     yield "thread.png", encoded("PNG", scene(size=(1, 20_000))), "photo"
     yield "rope.png", encoded("PNG", scene(size=(20_000, 1))), "photo"
     yield "lying.jpg", encoded("PNG"), "photo"
-    yield "lying.png", encoded("JPEG"), "photo"
+    yield "lying-too.png", encoded("JPEG"), "photo"
     yield "no-suffix", encoded("JPEG"), "photo"
     yield "cmyk.jpg", encoded("JPEG", scene("CMYK")), "photo"
     yield "grey.jpg", encoded("JPEG", scene("L")), "photo"
@@ -173,11 +192,11 @@ def odd():
     yield "lab.tif", encoded("TIFF", _lab()), "photo"
     frames = [scene(), scene().transpose(Image.Transpose.ROTATE_180)]
     moving = {"save_all": True, "append_images": frames[1:]}
-    yield "moving.gif", encoded("GIF", frames[0], **moving), "photo"
-    yield "moving.png", encoded("PNG", frames[0], **moving), "photo"
-    yield "moving.tif", encoded("TIFF", frames[0], **moving), "photo"
+    yield "moving-gif.gif", encoded("GIF", frames[0], **moving), "photo"
+    yield "moving-png.png", encoded("PNG", frames[0], **moving), "photo"
+    yield "moving-tif.tif", encoded("TIFF", frames[0], **moving), "photo"
     if features.check("webp"):
-        yield "moving.webp", encoded("WEBP", frames[0], **moving), "photo"
+        yield "moving-webp.webp", encoded("WEBP", frames[0], **moving), "photo"
     for orientation in range(10):
         yield f"turned-{orientation}.jpg", encoded("JPEG", exif=exif(orientation)), "photo"
 
@@ -195,6 +214,8 @@ def corpus(folder):
             path.write_bytes(data)
             cases.append(Case(name, path, outcome))
     cases += _special(folder)
+    stems = [case.path.stem for case in cases]
+    assert len(set(stems)) == len(stems), "each is to have an output of its own"
     return cases
 
 

@@ -18,6 +18,21 @@ from mmnet_np.graph import (
 from mmnet_np.kernels import batch_norm, convolution, depthwise, pointwise, resize
 
 
+def inputs(batch, size, seed=0):
+    rng = np.random.default_rng(seed)
+    images = rng.random((batch, size, size, 3), dtype=np.float32)
+    heads = [
+        rng.standard_normal((batch, side, side, 2)).astype(np.float32) / side
+        for side in (size, size // 16)
+    ]
+    return images, heads
+
+
+def relative(ours, expected):
+    """Largest difference, relative to the largest value."""
+    return float(np.abs(ours - expected).max() / (np.abs(expected).max() + 1e-12))
+
+
 def matrix(layer, variables):
     weights = variables[layer.weights_name]
     if isinstance(layer, Pointwise):
@@ -62,11 +77,30 @@ def forward(graph, variables, images, masks=None):
     return z, y
 
 
-def backward(graph, variables, z, y, d_heads, gates=None, masks=None):
+def relu6_gates(graph, y):
+    """Say by layer where ReLU6 lets the gradient through."""
+    return {
+        layer.name: (y[layer.name] > 0) & (y[layer.name] < 6)
+        for layer in graph
+        if getattr(layer, "relu6", False)
+    }
+
+
+def batch_norm_backward(layer, variables, z, g):
+    """Return the gradient before a layer's batch norm, and those of its variables."""
+    g, d_gamma, d_beta = batch_norm.backward(
+        z, variables[layer.norm_name("gamma")], *batch_norm.statistics(z), g
+    )
+    return g, {layer.norm_name("gamma"): d_gamma, layer.norm_name("beta"): d_beta}
+
+
+def backward(graph, variables, z, y, d_heads, gates=None, masks=None, norm=batch_norm_backward):
     """Return the gradient of every trained variable, from those of the heads' logits by name.
 
-    ``gates`` says by layer where ReLU6 lets the gradient through; by default, where y says so.
+    ``gates`` says by layer where its output lets the gradient through; by default `relu6_gates`.
+    ``norm`` differentiates what comes between a convolution and its clamp.
     """
+    gates = relu6_gates(graph, y) if gates is None else gates
     d = {name: value.copy() for name, value in d_heads.items()}
     gradients = {}
 
@@ -77,6 +111,8 @@ def backward(graph, variables, z, y, d_heads, gates=None, masks=None):
         if layer.name not in d:
             continue  # the input, and the softmax after the logits
         g = d[layer.name]
+        if layer.name in gates:
+            g = np.where(gates[layer.name], g, 0)
         if isinstance(layer, Concat):
             at = 0
             for name in layer.inputs:
@@ -90,19 +126,9 @@ def backward(graph, variables, z, y, d_heads, gates=None, masks=None):
             add(layer.inputs[0], resize.backward(g, x.shape[1], x.shape[2]))
         elif isinstance(layer, Filtered):
             x = y[layer.inputs[0]]
-            if layer.relu6:
-                inside = (y[layer.name] > 0) & (y[layer.name] < 6)
-                inside = inside if gates is None else gates[layer.name]
-                g = np.where(inside, g, 0)
             if layer.batch_norm:
-                g, d_gamma, d_beta = batch_norm.backward(
-                    z[layer.name],
-                    variables[layer.norm_name("gamma")],
-                    *batch_norm.statistics(z[layer.name]),
-                    g,
-                )
-                gradients[layer.norm_name("gamma")] = d_gamma
-                gradients[layer.norm_name("beta")] = d_beta
+                g, found = norm(layer, variables, z[layer.name], g)
+                gradients |= found
             else:
                 gradients[layer.bias_name] = g.sum(axis=(0, 1, 2))
             weights = matrix(layer, variables)

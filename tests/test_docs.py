@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("**/*.md"))]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 COMMAND = re.compile(r"(?:python -m mmnet_np[\w.]*|mmnet-np)(?= |$)")
-END = re.compile(r"\s(?:&&|\||>|2>|#)|;|$")  # of a command, for the shell
+END = re.compile(r"\s(?:&&|\||<|>|2>|#)|;|$")  # of a command, for the shell
 INDENTED = re.compile(r"^ {4}(.+)$", re.MULTILINE)
 SPAN = re.compile(r"`([^`\n]+)`")
 OPTION = re.compile(r"--[a-z][a-z-]*|(?<![\w-])-[a-z]\b")

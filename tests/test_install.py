@@ -86,7 +86,7 @@ def test_the_wheel_holds_one_package_and_its_metadata(wheel):
 def test_the_wheel_holds_every_module_and_the_type_marker(wheel):
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
-    expected = {"mmnet_np/py.typed"}
+    expected = {"mmnet_np/py.typed", "mmnet_np/verification/portrait.png"}
     for folder, prefix in (("mmnet_np", ""), *((f, f + "/") for f in SOURCES[1:4])):
         for source in (ROOT / folder).rglob("*.py"):
             expected.add(f"mmnet_np/{prefix}{source.relative_to(ROOT / folder).as_posix()}")

@@ -175,8 +175,6 @@ def evaluate_stress(
 
 
 def _run(args: argparse.Namespace) -> int:
-    import warnings
-
     from mmnet_np.command import printable
     from mmnet_np.dataset import pairs, problems
     from mmnet_np.errors import ImageError
@@ -184,10 +182,9 @@ def _run(args: argparse.Namespace) -> int:
     from mmnet_np.metrics import RADIUS
     from mmnet_np.model import load
     from mmnet_np.output import save_image
+    from mmnet_np.quiet import quiet_decoders
 
-    with warnings.catch_warnings():
-        # Pillow warns of oddities in files; what matters becomes a sentence of our own.
-        warnings.filterwarnings("ignore", module=r"PIL\.")
+    with quiet_decoders():
         if args.sheet is not None:
             output_format(args.sheet, alpha=False)
             check_target(args.sheet, overwrite=args.overwrite)

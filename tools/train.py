@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 COMMAND = "train"
-RECIPE_NAMES = ("fast", "finetune", "paper")
+RECIPE_NAMES = ("fast", "finetune", "quantize", "paper")
+AUGMENTATION_NAMES = ("balanced", "gentle", "paper", "plain", "robust")
+CALIBRATED = 64  # images, for int8
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -71,11 +73,13 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--recipe",
         choices=RECIPE_NAMES,
-        help="fast: ours (default); paper: the paper's; finetune: default with --init",
+        help="fast: ours (default); finetune: default with --init; quantize: from trained weights"
+        " to int8 ones; paper: the paper's",
     )
     add("--epochs", metavar="N", type=positive, help="default: the recipe's")
     add("--batch", metavar="N", type=positive, help="images in a batch; default: the recipe's")
     add("--rate", metavar="R", type=float, help="peak learning rate; default: the recipe's")
+    add("--augment", choices=AUGMENTATION_NAMES, help="default: the recipe's")
     add("--dropout", metavar="P", type=float, default=0.0, help="after encoder blocks; default: 0")
     add("--init", metavar="FILE", help="weights to start from, or name of a model in the package")
     add("--resume", action="store_true", help="go on with the run in RUN, to the same bits")
@@ -98,8 +102,6 @@ def _run(args: argparse.Namespace) -> int:
         for problem in wrong:
             complain(COMMAND, problem)
         return 1
-    if not args.resume:
-        run.create(settings)
     return _train(run, settings, train, val, args)
 
 
@@ -119,6 +121,7 @@ def _settings(args: argparse.Namespace, kind: type[Settings]) -> Settings:
         init=args.init,
         rate=args.rate,
         dropout=args.dropout,
+        augment=args.augment,
     )
 
 
@@ -126,6 +129,7 @@ def _train(
     run: Run, settings: Settings, train: list[Pair], val: list[Pair], args: argparse.Namespace
 ) -> int:
     import time
+    from itertools import islice
 
     from mmnet_np.model import Matting
     from mmnet_np.progress import Progress
@@ -149,7 +153,12 @@ def _train(
         workers=args.threads or 2,
     ) as batches:
         trainer = settings.trainer(len(batches), args.threads)
+        if not args.resume:
+            run.create(settings)
         history = run.restore(trainer)
+        if not history:
+            count = -(-CALIBRATED // settings.batch)
+            trainer.prepare(image for image, _ in islice(batches.epoch(0), count))
         for epoch in range(len(history), settings.epochs):
             began = time.monotonic()
             label = f"epoch {epoch + 1}/{settings.epochs}"

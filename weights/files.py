@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from .errors import WeightsError
 
-__all__ = ["LIMIT", "listed", "naming", "open_regular", "read_regular", "shown"]
+__all__ = ["LIMIT", "beginning", "listed", "naming", "open_regular", "read_regular", "shown"]
 
 LIMIT = 64 * 1024 * 1024
 """Bytes of tensors, and bytes of one file read whole, that any reader accepts.
@@ -93,6 +93,15 @@ def _opened(path: str | os.PathLike[str]) -> BinaryIO:
     os.close(descriptor)
     kind = "a folder" if stat.S_ISDIR(mode) else "a pipe or a device"
     raise WeightsError(f"{shown(path)} is {kind}; expected a weights file")
+
+
+def beginning(path: str | os.PathLike[str], count: int) -> bytes:
+    """Return the first bytes of a regular file, none where it cannot be read."""
+    try:
+        with open_regular(path) as (file, _):
+            return file.read(count)
+    except WeightsError:
+        return b""
 
 
 def read_regular(path: str | os.PathLike[str], limit: int = LIMIT) -> bytes:

@@ -14,7 +14,6 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,8 +21,8 @@ import numpy as np
 from .atomic import replacing
 from .checks import check_finite, check_tensors
 from .errors import WeightsError
-from .files import LIMIT, naming, read_regular, shown
-from .hdf5_blocks import Image
+from .files import LIMIT, beginning, naming, read_regular, shown
+from .hdf5_blocks import MAGIC, Image
 from .hdf5_reader import RANK_LIMIT, TEXT_LIMIT, read_attributes, read_tensors
 from .hdf5_writer import encode
 
@@ -170,13 +169,7 @@ def load(path: str | os.PathLike[str]) -> Weights:
 
 def is_store(path: str | os.PathLike[str]) -> bool:
     """Say whether a file begins as HDF5 files do; False also where it cannot be read."""
-    try:
-        if not Path(path).is_file():
-            return False
-        with Path(path).open("rb") as file:
-            return file.read(8) == b"\x89HDF\r\n\x1a\n"
-    except (OSError, ValueError):
-        return False
+    return beginning(path, len(MAGIC)) == MAGIC
 
 
 def _decoded(data: bytes) -> Weights:

@@ -1,6 +1,6 @@
 """Augmentation: from a photo and its matte to one training sample, never the same twice.
 
-`paper` is the paper's, `robust` and `balanced` are ours, `plain` is none at all. Each is a function
+`paper` is the paper's, `plain` is none, the others are ours. Each is a function
 of a generator and the photo, so a sample is the same whenever and wherever it is made.
 """
 
@@ -18,7 +18,9 @@ from .photometry import develop
 from .surroundings import as_picture, background, foreground, plain_colours, plate
 from .views import FLIP, Matrix, crop, inside, portrait, rotation, sample, scaling
 
-__all__ = ["AUGMENTATIONS", "Augmentation", "balanced", "paper", "plain", "robust"]
+__all__ = [
+    "AUGMENTATIONS", "Augmentation", "balanced", "gentle", "paper", "plain", "robust",
+]  # fmt: skip
 
 Sample = tuple[NDArray[np.float32], NDArray[np.float32]]
 Other = Callable[[], NDArray[np.uint8]]
@@ -143,10 +145,40 @@ def balanced(
     are most of what a portrait network sees, and a small one unlearns them among nothing but hard
     cases.
     """
-    if rng.random() < 0.5:
+    return _mixed(rng, photo, matte, size, other, hard=0.5, developed=1.0)
+
+
+def gentle(
+    rng: np.random.Generator,
+    photo: NDArray[np.uint8],
+    matte: NDArray[np.uint8] | None,
+    size: int,
+    other: Other | None = None,
+) -> Sample:
+    """Augment a quarter of all as `robust` does, and half of the others as the paper alone.
+
+    For the last part of a training, in which edges are to become exact. Parameters as `robust`.
+    """
+    return _mixed(rng, photo, matte, size, other, hard=0.25, developed=0.5)
+
+
+def _mixed(
+    rng: np.random.Generator,
+    photo: NDArray[np.uint8],
+    matte: NDArray[np.uint8] | None,
+    size: int,
+    other: Other | None,
+    *,
+    hard: float,
+    developed: float,
+) -> Sample:
+    """Take a share ``hard`` for `robust` and `paper` for the rest, a part of it developed anew."""
+    if rng.random() < hard:
         return robust(rng, photo, matte, size, other)
     image, alpha = paper(rng, photo, matte, size)
-    return _floats(develop(rng, as_picture(image))), alpha
+    if developed == 1 or rng.random() < developed:
+        image = _floats(develop(rng, as_picture(image)))
+    return image, alpha
 
 
 Augmentation = Callable[
@@ -157,6 +189,7 @@ AUGMENTATIONS: dict[str, Augmentation] = {
     "paper": paper,
     "robust": robust,
     "balanced": balanced,
+    "gentle": gentle,
 }
 
 

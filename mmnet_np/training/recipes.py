@@ -29,6 +29,8 @@ class Recipe:
         themselves.
     epochs, batch : int
         Used unless the command says otherwise.
+    quantized : bool
+        Train int8 weights from trained float32 ones (`quantizing_trainer`).
     """
 
     augment: str
@@ -38,6 +40,7 @@ class Recipe:
     average: float
     epochs: int
     batch: int
+    quantized: bool = False
 
     def rate(self, step: int, total: int) -> float:
         """Return the learning rate of one of ``total`` steps."""
@@ -52,6 +55,8 @@ RECIPES = {
     "fast": Recipe("balanced", 8e-3, True, 0.03, 0.998, epochs=200, batch=16),
     # From trained weights to one's own photos, of which there may be few.
     "finetune": Recipe("balanced", 4e-4, True, 0.1, 0.99, epochs=30, batch=16),
+    # From trained float32 weights to int8 ones: little is left to learn.
+    "quantize": Recipe("balanced", 2e-4, True, 0.1, 0.99, epochs=10, batch=16, quantized=True),
     # The paper's and its authors' program: constant 1e-4, for hundreds of thousands of steps.
     "paper": Recipe("paper", 1e-4, False, 0.0, 0.0, epochs=4000, batch=32),
 }

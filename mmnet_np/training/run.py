@@ -21,6 +21,8 @@ from mmnet_np.spec import Spec
 from mmnet_np.weights import store
 from mmnet_np.weights.atomic import replacing
 
+from .augment import AUGMENTATIONS
+from .quantizing_trainer import QuantizingTrainer
 from .recipes import RECIPES, Recipe
 from .trainer import Trainer
 
@@ -33,8 +35,8 @@ _LICENCE = (
     "and non-commercial use"
 )
 
-_LONG_PROVENANCE = 16_000
-"""Characters; a weights file takes twice as many."""
+_LONG_PROVENANCE = {"float32": 16_000, "int8": 1_000}
+"""Characters; a weights file takes twice as many, and an int8 one is to stay below 400 kB."""
 
 _LEAST_BATCHES = 16
 """An epoch of few photos shows each more than once, so that it has about so many batches."""
@@ -54,6 +56,7 @@ class Settings:
     init: str | None = None
     rate: float | None = None
     dropout: float = 0.0
+    augment: str | None = None
 
     def __post_init__(self) -> None:
         if self.recipe not in RECIPES:
@@ -64,6 +67,13 @@ class Settings:
             raise OptionError(f"the learning rate is {self.rate}; it must be above 0, at most 1")
         if not 0 <= self.dropout < 1:
             raise OptionError(f"dropout is {self.dropout}; it must be at least 0 and below 1")
+        if self.augment not in (None, *AUGMENTATIONS):
+            raise OptionError(f"there is no augmentation {self.augment!r}")
+        if self.the_recipe().quantized:
+            if self.init is None:
+                raise OptionError("the recipe quantize starts from trained weights: give --init")
+            if self.dropout:
+                raise OptionError(f"dropout is {self.dropout}; the recipe quantize has none")
         self.spec()
 
     def spec(self) -> Spec:
@@ -71,9 +81,13 @@ class Settings:
         return Spec(self.width, self.size, self.variant)
 
     def the_recipe(self) -> Recipe:
-        """Return the recipe by its name, with another peak learning rate if one was given."""
+        """Return the recipe by its name, with what was given in place of its own."""
         recipe = RECIPES[self.recipe]
-        return recipe if self.rate is None else replace(recipe, peak=self.rate)
+        return replace(
+            recipe,
+            peak=recipe.peak if self.rate is None else self.rate,
+            augment=recipe.augment if self.augment is None else self.augment,
+        )
 
     def repeat(self, photos: int) -> int:
         """Return how often an epoch shows each photo."""
@@ -91,29 +105,36 @@ class Settings:
             raise ImageError(f"{printable(folder)}: training needs two photos or more")
         return [pair for k, pair in enumerate(train) if k % 10], train[::10]
 
-    def origin(self) -> dict[str, object]:
+    def origin(self, dtype: str) -> dict[str, object]:
         """Return name, digest and provenance of the weights that ``init`` names.
 
-        A provenance that is long already, after many runs one from another, is left out.
+        A provenance that is long already, as after many runs one from another, is left out; what is
+        long depends on the ``dtype`` of the file that is to keep it.
         """
         given = store.load(find_weights(self.init))
         told = {"provenance": dict(given.provenance)}
         return {
             "name": given.name,
             "digest": store.digest(given.tensors, given.spec),
-            **(told if len(json.dumps(told)) < _LONG_PROVENANCE else {}),
+            **(told if len(json.dumps(told)) < _LONG_PROVENANCE[dtype] else {}),
         }
 
     def trainer(self, batches: int, threads: int | None) -> Trainer:
         """Make the trainer, from ``init`` if that was given."""
-        trainer = Trainer(
-            self.spec(), self.the_recipe(), batch=self.batch, steps=batches * self.epochs,
+        recipe = self.the_recipe()
+        trainer = (QuantizingTrainer if recipe.quantized else Trainer)(
+            self.spec(), recipe, batch=self.batch, steps=batches * self.epochs,
             seed=self.seed, threads=threads, dropout=self.dropout,
         )  # fmt: skip
         if self.init is not None:
-            given = store.load(find_weights(self.init)).tensors
+            given = store.load(find_weights(self.init))
+            if given.dtype != "float32":
+                raise WeightsError(
+                    f"{printable(self.init)} holds {given.dtype} weights; training starts from "
+                    "float32 ones"
+                )
             # Weights for inference have no auxiliary head: that one starts fresh.
-            trainer.start_from({**trainer.variables.tensors(), **given})
+            trainer.start_from({**trainer.variables.tensors(), **given.tensors})
         return trainer
 
 
@@ -126,8 +147,11 @@ def _columns(history: list[Row]) -> dict[str, list[float]]:
     """Return the log by columns: up to about 100 epochs of it, the last among them."""
     every = -(-len(history) // 100) or 1
     shown = history[::-every][::-1]
-    names = ("epoch", "loss", "mad", "gradient_error")
-    return {name: [float(f"{row[name]:.4g}") for row in shown] for name in names}
+    figures = {
+        name: [float(f"{row[name]:.4g}") for row in shown]
+        for name in ("loss", "mad", "gradient_error")
+    }
+    return {"epoch": [int(row["epoch"]) for row in shown], **figures}
 
 
 class Run:
@@ -164,9 +188,11 @@ class Run:
     def weights(self, settings: Settings, trainer: Trainer, history: list[Row]) -> store.Weights:
         """Return the averaged weights with what is to be known about them."""
         name = f"mmnet-{settings.width:.2f}-{settings.size}"
+        if trainer.dtype != "float32":
+            name = f"{name}-{trainer.dtype}"
         return store.Weights(
             name=name,
-            dtype="float32",
+            dtype=trainer.dtype,
             spec=settings.spec().as_dict(),
             tensors=trainer.tensors(),
             provenance={
@@ -174,7 +200,7 @@ class Run:
                 "settings": asdict(settings) | {"init": _leaf(settings.init)},
                 "steps": trainer.done,
                 "epochs": _columns(history),
-                **({"started_from": settings.origin()} if settings.init else {}),
+                **({"started_from": settings.origin(trainer.dtype)} if settings.init else {}),
             },
             licence=_LICENCE,
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from mmnet_np.graph import Depthwise, Filtered, Graph, build, parameters
 from mmnet_np.spec import Spec
 from mmnet_np.threads import Bands
 
+from .arithmetic import Arithmetic, BatchNormArithmetic
 from .losses import Losses
 from .network import DECAY, TrainingNetwork
 from .optimizer import Adam, ExponentialMovingAverage, WeightDecay
@@ -45,7 +46,7 @@ def initialize(graph: Graph, seed: int) -> Parameters:
 
 
 class Trainer:
-    """A network with its optimizer.
+    """A network with its optimizer, in float32.
 
     Parameters
     ----------
@@ -62,7 +63,14 @@ class Trainer:
         All available CPUs by default. No bit depends on it.
     dropout : float
         Share of values set to 0 after each encoder block; none by default, as the authors'.
+
+    Attributes
+    ----------
+    dtype : str
+        Of the weights that `tensors` gives.
     """
+
+    dtype = "float32"
 
     def __init__(
         self,
@@ -81,12 +89,16 @@ class Trainer:
         self.variables = initialize(graph, seed)
         self.gradients = Parameters(self.variables.shapes)
         self._network = TrainingNetwork(
-            graph, self.variables.views, self.gradients.views, batch, spec.size, bands
-        )
+            graph, self.variables.views, self.gradients.views, batch, spec.size, bands,
+            self._arithmetic(graph, bands),
+        )  # fmt: skip
         self._losses = Losses(bands=bands)
         self._decay = WeightDecay(self.variables)
         self._adam = Adam(len(self.variables.flat))
         self._average = ExponentialMovingAverage(self.variables.flat, recipe.average)
+
+    def _arithmetic(self, graph: Graph, bands: Bands) -> Arithmetic:
+        return BatchNormArithmetic(self.variables.views, self.gradients.views)
 
     @property
     def done(self) -> int:
@@ -97,6 +109,15 @@ class Trainer:
         """Begin with trained weights instead of drawn ones; `WeightsError` if they do not fit."""
         self.variables.load(tensors)
         self._average = ExponentialMovingAverage(self.variables.flat, self.recipe.average)
+
+    def prepare(self, images: Iterable[NDArray[np.float32]]) -> None:
+        """Get ready for the first step of a run.
+
+        Parameters
+        ----------
+        images : iterable of (N, S, S, 3) float32 arrays
+            Some of those that are going to be trained on; not looked at in float32.
+        """
 
     def step(self, image: NDArray[np.float32], truth: NDArray[np.float32]) -> dict[str, float]:
         """Take one step.
@@ -122,7 +143,7 @@ class Trainer:
         self._average.update(self.variables.flat)
         return terms
 
-    def tensors(self) -> dict[str, NDArray[np.float32]]:
+    def tensors(self) -> dict[str, NDArray]:
         """Return the averaged weights: what is validated and kept."""
         averaged = Parameters(self.variables.shapes)
         averaged.flat[...] = self._average.average

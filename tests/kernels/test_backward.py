@@ -121,6 +121,21 @@ def test_batch_norm(height, width, seed):
     check(total, (x, gamma, beta), gradients, seed)
 
 
+@given(st.sampled_from([(5, 4), (3, 3, 4), (3, 3, 2, 4)]), seeds)
+def test_fold(shape, seed):
+    weights, gamma, beta, mean, variance, d, d_bias = normal(
+        seed, shape, *[(4,)] * 4, shape, (4,), dtype=np.float64
+    )
+    variance = np.abs(variance)
+
+    def total(weights, gamma, beta):
+        folded, bias = batch_norm.fold(weights, gamma, beta, mean, variance)
+        return (folded * d).sum() + (bias * d_bias).sum()
+
+    gradients = batch_norm.fold_backward(weights, gamma, mean, variance, d, d_bias)
+    check(total, (weights, gamma, beta), gradients, seed)
+
+
 @pytest.mark.parametrize(("stride", "dilation"), [(1, 1), (1, 4), (2, 1)])
 def test_depthwise_against_pytorch(stride, dilation):
     torch = pytest.importorskip("torch", reason="PyTorch is not installed: no gradient oracle")

@@ -65,3 +65,9 @@ def test_pack_golden():
     assert packed[32:38].tolist() == [36, 0, 37, 0, 38, 0]  # the third k has a zero beside it
     assert packed[64:70].tolist() == [16, 34, 17, 35, 0, 0]  # the block of 8
     assert len(packed) == 2 * 2 * (16 + 8)
+
+
+@given(channels, channels, seeds)
+def test_unpacking_undoes_packing(depth, count, seed):
+    weights = np.random.default_rng(seed).integers(-127, 128, (depth, count)).astype(np.int8)
+    assert_same(tile_int8.unpack(tile_int8.pack(weights), depth, count), weights, np.int8)

@@ -5,7 +5,7 @@ from hostile_images import exif
 from PIL import Image
 from portrait_folder import write_pairs
 
-from mmnet_np.dataset import Pair, pairs, problems
+from mmnet_np.dataset import Pair, pairs, photos, problems
 from mmnet_np.errors import ImageError
 
 
@@ -100,3 +100,23 @@ def test_the_size_of_a_turned_photo_is_that_of_the_upright_one(tmp_path):
     image = Image.open(tmp_path / "image" / "p000.jpg").transpose(Image.Transpose.ROTATE_90)
     image.save(tmp_path / "image" / "p000.jpg", exif=exif(6))
     assert problems(pairs(tmp_path)) == []
+
+
+def test_photos_at_any_depth_without_the_mattes(tmp_path):
+    write_pairs(tmp_path / "b" / "train", 2)
+    (tmp_path / "a" / "mask").mkdir(parents=True)
+    for path in (tmp_path / "a" / "mask" / "party.JPG", tmp_path / "z.png"):
+        Image.new("RGB", (8, 8)).save(path)
+    for name in ("notes.txt", "._z.png"):
+        (tmp_path / name).write_bytes(b"x")
+    found = [str(path.relative_to(tmp_path)) for path in photos(tmp_path)]
+    images = [f"b/train/image/p00{k}.jpg" for k in (0, 1)]
+    assert found == ["a/mask/party.JPG", *images, "z.png"]
+    assert photos(tmp_path / "b" / "train" / "image") == photos(str(tmp_path / "b"))
+
+
+def test_folders_without_photos(tmp_path):
+    with pytest.raises(ImageError, match="there is no photo in it"):
+        photos(tmp_path)
+    with pytest.raises(ImageError, match="there is no such folder"):
+        photos(tmp_path / "none")

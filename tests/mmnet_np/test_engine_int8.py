@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from random_weights import random_int8_tensors
+from random_weights import random_int8_tensors, random_int8_weights
 
 from mmnet_np.backends_int8 import NumbaInt8Backend, NumpyInt8Backend
 from mmnet_np.engine import Engine
@@ -10,6 +10,7 @@ from mmnet_np.graph import Concat, build
 from mmnet_np.kernels import jit
 from mmnet_np.quantized import QuantizedNetwork
 from mmnet_np.spec import VARIANTS, Spec
+from mmnet_np.tflite_export import export
 from mmnet_np.threads import Bands
 
 needs_numba = pytest.mark.skipif(not jit.has_numba(), reason="Numba is not installed")
@@ -58,13 +59,11 @@ def test_numpy_and_numba_with_any_threads_agree_to_the_bit(variant, width, heigh
 @pytest.mark.parametrize(("width", "height", "breadth"), [(0.75, 80, 48), (1.4, 32, 32)])
 def test_every_layer_against_tensorflow_lite(name, variant, width, height, breadth):
     litert = pytest.importorskip("litert", reason="ai-edge-litert is not installed")
-    from litert_network import int8_model
-
     spec = Spec(width, variant=variant)
-    graph, x = build(spec), noise(height, breadth)
-    model = int8_model(graph, random_int8_tensors(spec), height, breadth)
-    results = litert.run(model, [x[np.newaxis]])
-    expected = dict(zip((layer.name for layer in graph), results, strict=True))
+    x = noise(height, breadth)
+    model = export(random_int8_weights(spec), (height, breadth))
+    theirs = litert.intermediates(model, x[np.newaxis])
+    expected = {layer.name: theirs[layer.name] for layer in build(spec)}
     backend = NumpyInt8Backend() if name == "numpy" else NumbaInt8Backend(Bands(1))
     assert not mismatches(run(engine_of(spec, backend), x), expected)
 

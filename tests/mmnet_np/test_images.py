@@ -1,5 +1,6 @@
 """Reading photos: every mode and orientation, and everything that is no photo."""
 
+import functools
 import io
 import subprocess
 import sys
@@ -322,6 +323,7 @@ def test_orientations_that_do_not_exist_count_as_upright(orientation):
     assert (pixels(open_photo(io.BytesIO(data))) == pixels(scene())).all()
 
 
+@functools.cache  # it holds the time it was made at
 def srgb():
     return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 

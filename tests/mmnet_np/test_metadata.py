@@ -21,8 +21,8 @@ def block(note=b"private " * 4):
     """EXIF with something of every kind, as bytes."""
     made = Image.Exif()
     made[CAMERA], made[ARTIST], made[ORIENTATION] = "Lucida", "Nadar", 6
-    made.get_ifd(EXIF).update({DATE: "1858:01:01 12:00:00", 0xA002: 48, MAKER_NOTE: note})
-    made.get_ifd(GPS).update({1: "N", 2: (48.0, 51.0, 30.0)})
+    made[EXIF] = {DATE: "1858:01:01 12:00:00", 0xA002: 48, MAKER_NOTE: note}
+    made[GPS] = {1: "N", 2: (48.0, 51.0, 30.0)}
     return made.tobytes()
 
 

@@ -137,5 +137,6 @@ def test_a_full_disk_leaves_no_part(tmp_path, suffix):
         preexec_fn=limit,
     )
     assert done.stdout.startswith(f"{path}: cannot be written ("), done
+    assert done.stderr == ""
     assert len(done.stdout.splitlines()) == 1
     assert folder_is(tmp_path)

@@ -23,6 +23,19 @@ def test_the_part_is_the_matte_with_a_margin():
     assert closer(spot(40, 60, 20, 60), 1000, 500) == Box(80, 380, 320, 620)
 
 
+@pytest.mark.parametrize(
+    ("alpha", "expected"),
+    [
+        (spot(10, 90, 48, 52), Box(212, 20, 788, 980)),  # tall: as wide as 0.6 of its height
+        (spot(10, 90, 0, 4), Box(0, 20, 576, 980)),
+        (spot(48, 52, 30, 70), Box(260, 300, 740, 700)),  # wide: as high as its width by 1.2
+        (spot(96, 100, 30, 70), Box(260, 600, 740, 1000)),
+    ],
+)
+def test_the_part_is_not_much_narrower_or_wider_than_a_portrait(alpha, expected):
+    assert closer(alpha, 1000, 1000) == expected
+
+
 def test_the_part_ends_where_the_photo_does():
     assert closer(spot(60, 100, 0, 30), 100, 100) == Box(0, 56, 33, 100)
 

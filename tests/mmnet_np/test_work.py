@@ -85,6 +85,7 @@ def test_each_photo_is_freed_before_the_next(jobs, monkeypatch):
 @pytest.mark.parametrize(("pixels", "together"), [(2 * 48 * 32, 2), (1, 1), (10**9, 4)])
 def test_only_so_many_pixels_are_in_the_work_at_a_time(jobs, monkeypatch, pixels, together):
     monkeypatch.setattr(work, "_PIXELS", pixels)
+    monkeypatch.setattr(work, "available_memory", lambda: None)
     lock, enough, inside, most = threading.Lock(), threading.Event(), 0, 0
 
     class Meeting(FakeModel):
@@ -104,6 +105,12 @@ def test_only_so_many_pixels_are_in_the_work_at_a_time(jobs, monkeypatch, pixels
     outcomes = list(Worker(Meeting(), Style("alpha")).run(sound, 4))
     assert not [failure for _, failure in outcomes if failure]
     assert most == together
+
+
+@pytest.mark.parametrize(("memory", "pixels"), [(None, 25e6), (2**30, 25e6), (8 * 10**9, 100e6)])
+def test_with_more_memory_more_pixels_are(monkeypatch, memory, pixels):
+    monkeypatch.setattr(work, "available_memory", lambda: memory)
+    assert Worker(FakeModel(), Style("alpha"))._room._size == pixels
 
 
 @pytest.mark.parametrize("stop", ["close", "interrupt"])

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from random_weights import random_tensors, random_weights
@@ -111,3 +113,36 @@ def test_a_dangling_link_is_not_replaced(weights_file, tmp_path):
     (tmp_path / "b.h5").symlink_to(tmp_path / "nowhere")
     assert convert.main([str(weights_file), str(tmp_path / "b.h5")]) == 1
     assert (tmp_path / "b.h5").is_symlink()
+
+
+def test_int8_weights_are_checked_and_kept(int8_weights_file, tmp_path, capsys):
+    given = store.load(int8_weights_file)
+    target = tmp_path / "b.h5"
+    assert convert.main([str(int8_weights_file), str(target), "--licence", "CC0"]) == 0
+    kept = store.load(target)
+    assert (kept.name, kept.dtype, kept.licence) == (given.name, "int8", "CC0")
+    assert store.digest(kept.tensors, kept.spec) == store.digest(given.tensors, given.spec)
+    # Of another size it is another model.
+    assert convert.main([str(int8_weights_file), str(target), "--size", "64", "--overwrite"]) == 0
+    assert store.load(target).name == "mmnet-0.50-64-int8"
+    capsys.readouterr()
+    assert convert.main([str(int8_weights_file), str(tmp_path / "c.h5"), "--width", "1"]) == 2
+    assert capsys.readouterr().err == f"convert: {given.name} has width 0.5, full\n"
+    lacking = dict(given.tensors)
+    lacking.popitem()
+    store.save(tmp_path / "bad.h5", dataclasses.replace(given, tensors=lacking))
+    assert convert.main([str(tmp_path / "bad.h5"), str(tmp_path / "c.h5")]) == 1
+    assert "lacks 1 of" in capsys.readouterr().err
+    assert not (tmp_path / "c.h5").exists()
+
+
+def test_sharpen(weights_file, tmp_path, capsys):
+    target = tmp_path / "sharp.h5"
+    assert convert.main([str(weights_file), str(target), "--sharpen", "2"]) == 0
+    before, after = store.load(weights_file), store.load(target)
+    name = "MMNet/final_block/pointwise_conv/weights"
+    assert (after.tensors[name] == 2 * before.tensors[name]).all()
+    assert after.provenance["sharpened"] == 2
+    assert convert.main([str(weights_file), str(tmp_path / "x.h5"), "--sharpen", "0"]) == 2
+    assert "sharpening factor" in capsys.readouterr().err
+    assert not (tmp_path / "x.h5").exists()

@@ -14,8 +14,10 @@ import pytest
 from portrait_folder import write_pairs
 
 import mmnet_np
+from mmnet_np.dataset import pairs
 from mmnet_np.kernels import jit
 from mmnet_np.tools import train
+from mmnet_np.tools.evaluate import evaluate
 from mmnet_np.training import run
 from mmnet_np.training.run import Run
 from mmnet_np.weights import store
@@ -120,13 +122,14 @@ def test_settings_out_of_range_are_refused(portraits, tmp_path, capsys, option, 
     assert not (tmp_path / "run").exists()
 
 
-def test_rate_and_dropout_are_kept_for_resuming(portraits, finished, tmp_path):
+def test_rate_dropout_and_augmentation_are_kept_for_resuming(portraits, finished, tmp_path):
     out = tmp_path / "run"
-    options = ("--rate", "0.002", "--dropout", "0.1")
+    options = ("--rate", "0.002", "--dropout", "0.1", "--augment", "paper")
     assert train.main(command(portraits, out, *options)) == 0
     settings = Run(out).settings()
     assert (settings.rate, settings.dropout) == (0.002, 0.1)
     assert settings.the_recipe().rate(0, 1) == 0.002
+    assert settings.the_recipe().augment == "paper"
     others = store.load(finished / "last.h5").tensors
     mine = store.load(out / "last.h5").tensors
     assert any((mine[name] != others[name]).any() for name in mine)
@@ -187,7 +190,7 @@ def test_a_long_history_fits_into_the_file():
         for k in range(4000)
     ]
     columns = run._columns(history)
-    assert len(json.dumps(columns)) < run._LONG_PROVENANCE / 2
+    assert len(json.dumps(columns)) < run._LONG_PROVENANCE["float32"] / 2
     assert columns["epoch"][-1] == 4000
     assert run._columns(history[:3])["epoch"] == [1, 2, 3]
     assert run._columns([]) == {"epoch": [], "loss": [], "mad": [], "gradient_error": []}
@@ -200,6 +203,77 @@ def test_init_of_another_width_is_refused(portraits, finished, tmp_path, capsys)
     )  # fmt: skip
     assert code == 1
     assert "shape" in capsys.readouterr().err
+
+
+QUANTIZE = ["--width", "0.25", "--size", "32", "--batch", "4", "--epochs", "2", "--quiet",
+            "--recipe", "quantize", "--init"]  # fmt: skip
+
+
+def quantizing(portraits, out, init, *options):
+    return ["--data", str(portraits), "--out", str(out), *QUANTIZE, str(init), *options]
+
+
+@pytest.fixture(scope="module")
+def quantized(portraits, finished, tmp_path_factory):
+    """A run of quantization-aware training from the weights of the finished one."""
+    out = tmp_path_factory.mktemp("runs") / "quantized"
+    assert train.main(quantizing(portraits, out, finished / "best.h5")) == 0
+    return out
+
+
+def test_quantizing_leaves_int8_weights_and_the_figures_of_the_int8_network(
+    portraits, finished, quantized
+):
+    stored, origin = store.load(quantized / "best.h5"), store.load(finished / "best.h5")
+    told = stored.provenance["started_from"]
+    assert told["digest"] == store.digest(origin.tensors, origin.spec)
+    assert len(json.dumps(told)) < 1_200  # an int8 file is to stay small
+    assert (stored.name, stored.dtype) == ("mmnet-0.25-32-int8", "int8")
+    assert stored.provenance["settings"]["recipe"] == "quantize"
+    with (quantized / "log.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    model = mmnet_np.load(quantized / "last.h5", dtype="int8", backend="numpy")
+    figures = evaluate(model, pairs(portraits, "val"), metrics=["mad"], refine=False)
+    assert float(rows[-1]["mad"]) == np.mean(figures["mad"])  # both backends give the same bits
+
+
+def test_quantizing_interrupted_and_resumed_gives_the_same_bits(
+    portraits, finished, quantized, tmp_path, monkeypatch
+):
+    def interrupt(*arguments):
+        raise KeyboardInterrupt
+
+    out = tmp_path / "interrupted"
+    with monkeypatch.context() as patched:
+        patched.setattr(train, "_pictures", interrupt)  # after the first epoch is saved
+        assert train.main(quantizing(portraits, out, finished / "best.h5")) == 130
+    assert len((out / "log.csv").read_text().splitlines()) == 2
+    assert train.main(quantizing(portraits, out, finished / "best.h5", "--resume")) == 0
+    first, second = (store.load(folder / "last.h5") for folder in (quantized, out))
+    assert first.tensors.keys() == second.tensors.keys()
+    assert all(
+        first.tensors[name].tobytes() == second.tensors[name].tobytes() for name in first.tensors
+    )
+
+
+def test_what_quantizing_cannot_start_from(portraits, finished, quantized, tmp_path, capsys):
+    out = tmp_path / "run"
+    assert train.main(command(portraits, out, "--recipe", "quantize")) == 2
+    assert train.main(quantizing(portraits, out, quantized / "best.h5")) == 1
+    options = "--dropout", "0.1"
+    assert train.main(quantizing(portraits, out, finished / "best.h5", *options)) == 2
+    assert train.main(quantizing(portraits, out, finished / "best.h5", "--width", "3")) == 2
+    assert train.main(command(portraits, out, "--init", str(quantized / "best.h5"))) == 1
+    assert not out.exists()
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "train: the recipe quantize starts from trained weights: give --init"
+    refused = (
+        f"train: {quantized / 'best.h5'} holds int8 weights; training starts from float32 ones"
+    )
+    assert lines[1] == lines[4] == refused
+    assert lines[2] == "train: dropout is 0.1; the recipe quantize has none"
+    assert "below 2**24" in lines[3]
+    assert len(lines) == 5
 
 
 def test_learning_happens(portraits, tmp_path):

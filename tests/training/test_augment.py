@@ -5,7 +5,7 @@ from PIL import Image
 from mmnet_np.errors import ImageError
 from mmnet_np.preprocess import network_input
 from mmnet_np.training import augment
-from mmnet_np.training.augment import AUGMENTATIONS, balanced, paper, plain, robust
+from mmnet_np.training.augment import AUGMENTATIONS, balanced, gentle, paper, plain, robust
 from mmnet_np.training.views import portrait
 
 
@@ -145,20 +145,30 @@ def test_the_robust_matte_follows_the_photo(monkeypatch):
     assert np.quantile(shown, 0.9) > 2.5 * np.quantile(shown, 0.25) > 0.05
 
 
-def test_half_of_the_balanced_are_framed_as_the_papers(monkeypatch):
+@pytest.mark.parametrize(("function", "framed"), [(balanced, 0.5), (gentle, 0.75)])
+def test_so_many_are_framed_as_the_papers(monkeypatch, function, framed):
     monkeypatch.setattr(augment, "develop", lambda rng, picture: picture)
     photo, matte = person()
     as_paper = 0
     for seed in range(200):
-        image, alpha = balanced(np.random.default_rng(seed), photo, matte, 32)
+        image, alpha = function(np.random.default_rng(seed), photo, matte, 32)
         rng = np.random.default_rng(seed)
         rng.random()
-        framed = paper(rng, photo, matte, 32)
-        if (alpha == framed[1]).all():
+        expected = paper(rng, photo, matte, 32)
+        if (alpha == expected[1]).all():
             as_paper += 1
-            assert np.abs(image - framed[0]).max() <= 0.5 / 255 + 1e-6
+            assert np.abs(image - expected[0]).max() <= 0.5 / 255 + 1e-6
     # Four standard deviations of 200 throws of a coin.
-    assert abs(as_paper - 100) < 28
+    assert abs(as_paper - 200 * framed) < 28
+
+
+def test_half_of_the_gently_framed_stay_undeveloped(monkeypatch):
+    developed = []
+    monkeypatch.setattr(augment, "develop", lambda rng, picture: developed.append(1) or picture)
+    monkeypatch.setattr(augment, "robust", lambda *arguments: (np.zeros(1), np.zeros(1)))
+    for seed in range(200):
+        gentle(np.random.default_rng(seed), *person(), 16)
+    assert abs(len(developed) - 75) < 28
 
 
 def test_a_person_free_photo_stays_so():
@@ -180,7 +190,7 @@ def test_a_photo_full_of_a_person_works():
 def test_odd_photos_do_not_crash(shape):
     photo, matte = noise(7, *shape)
     for seed in range(15):
-        for function in (paper, robust, balanced):
+        for function in (paper, robust, balanced, gentle):
             image, alpha = function(np.random.default_rng(seed), photo, matte, 32)
             assert np.isfinite(image).all()
             assert np.isfinite(alpha).all()

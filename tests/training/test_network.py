@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import reference_training
 from random_weights import random_tensors
+from reference_training import inputs, relative
 
 from mmnet_np.graph import Dropout, build, parameters
 from mmnet_np.kernels import jit, normalize
@@ -30,27 +31,12 @@ def make(spec, batch, threads=1, seed=0, dropout=0.0):
     return network, variables, gradients
 
 
-def inputs(batch, size, seed=0):
-    rng = np.random.default_rng(seed)
-    images = rng.random((batch, size, size, 3), dtype=np.float32)
-    heads = [
-        rng.standard_normal((batch, side, side, 2)).astype(np.float32) / side
-        for side in (size, size // 16)
-    ]
-    return images, heads
-
-
-def relative(ours, expected):
-    """Largest difference, relative to the largest value."""
-    return float(np.abs(ours - expected).max() / (np.abs(expected).max() + 1e-12))
-
-
 def open_gates(network):
     """Where the fused kernels let gradients through each ReLU6."""
     gates = {}
     for layer in network.graph:
         if getattr(layer, "relu6", False):
-            buffer, at = network._home[layer.name]
+            buffer, at = network.layout.home[layer.name]
             channels = slice(at, at + layer.channels)
             scale, shift = network.norms[buffer][[normalize.SCALE, normalize.SHIFT], channels]
             z = network.part(network.z, layer.name)
