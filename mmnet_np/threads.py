@@ -7,13 +7,14 @@ neither. Rows are independent in every kernel, so the split changes no bit of th
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from .errors import OptionError
 
-__all__ = ["Bands", "available_threads"]
+__all__ = ["Bands", "available_threads", "spread"]
 
 _SMALLEST_BAND = 8192
 """Output values below which a second thread costs more than it brings."""
@@ -24,6 +25,19 @@ def available_threads() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def spread(asked: int | None, tasks: int) -> int:
+    """Return over how many threads to spread tasks: as many as asked for, or one a processor.
+
+    To be called before NumPy is imported.
+    """
+    threads = min(asked or available_threads(), tasks)
+    if threads > 1 and "numpy" not in sys.modules:
+        # BLAS would add its own threads to each of ours; it reads this when it is loaded.
+        for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"):
+            os.environ.setdefault(name, "1")
+    return threads
 
 
 class Bands:
