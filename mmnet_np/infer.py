@@ -149,9 +149,9 @@ def _background(args: argparse.Namespace) -> Background | None:
 
 def _threads(asked: int | None, jobs: int) -> int:
     """Return how many photos to work on at a time."""
-    from .threads import available_threads
+    from .threads import available_threads, checked
 
-    threads = min(asked or available_threads(), jobs)
+    threads = min(available_threads() if asked is None else checked(asked), jobs)
     if threads > 1 and "numpy" not in sys.modules:
         # BLAS would add its own threads to each of ours; it reads this when it is loaded.
         for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"):

@@ -13,7 +13,7 @@ from typing import Any
 
 from .errors import OptionError
 
-__all__ = ["Bands", "available_threads"]
+__all__ = ["Bands", "available_threads", "checked"]
 
 _SMALLEST_BAND = 8192
 """Output values below which a second thread costs more than it brings."""
@@ -26,13 +26,18 @@ def available_threads() -> int:
     return os.cpu_count() or 1
 
 
+def checked(threads: int) -> int:
+    """Return a number of threads; `OptionError` if it is out of all proportion."""
+    if not 1 <= threads <= 1024:
+        raise OptionError(f"threads is {threads}; it must be from 1 to 1024")
+    return threads
+
+
 class Bands:
     """Runs a kernel over bands of rows on ``threads`` threads, the caller's being one of them."""
 
     def __init__(self, threads: int | None = None) -> None:
-        if threads is not None and not 1 <= threads <= 1024:
-            raise OptionError(f"threads is {threads}; it must be from 1 to 1024")
-        self.threads = threads or available_threads()
+        self.threads = available_threads() if threads is None else checked(threads)
         self._pool: ThreadPoolExecutor | None = None
         self._process = 0
 
