@@ -2,7 +2,7 @@
 
 from mmnet_np.weights.errors import MMNetError, WeightsError
 
-__all__ = ["ImageError", "MMNetError", "OptionError", "WeightsError"]
+__all__ = ["ImageError", "MMNetError", "OptionError", "VideoError", "WeightsError"]
 
 
 class ImageError(MMNetError):
@@ -11,3 +11,7 @@ class ImageError(MMNetError):
 
 class OptionError(MMNetError):
     """An argument or command-line option has a value outside what is allowed."""
+
+
+class VideoError(MMNetError):
+    """A video cannot be read or written."""

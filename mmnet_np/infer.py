@@ -8,7 +8,6 @@ fails costs one sentence and exit code 1, not the others.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from contextlib import closing
@@ -19,6 +18,7 @@ from .command import guarded, printable
 from .errors import OptionError
 from .options import COMMAND, SUFFIXES, parse
 from .report import Report
+from .threads import spread
 
 if TYPE_CHECKING:
     from .background import Background
@@ -56,7 +56,7 @@ def _run(args: argparse.Namespace) -> int:
     if not jobs:
         report.end()
         return 1 if report.failures else 0
-    threads = _threads(args.threads, len(jobs))
+    threads = spread(args.threads, len(jobs))
 
     # Heavy imports wait until all that can be wrong without them is right.
     from .model import load
@@ -145,18 +145,6 @@ def _background(args: argparse.Namespace) -> Background | None:
     if args.transparent:
         return None
     return parse_background("white" if args.background is None else args.background)
-
-
-def _threads(asked: int | None, jobs: int) -> int:
-    """Return how many photos to work on at a time."""
-    from .threads import available_threads, checked
-
-    threads = min(available_threads() if asked is None else checked(asked), jobs)
-    if threads > 1 and "numpy" not in sys.modules:
-        # BLAS would add its own threads to each of ours; it reads this when it is loaded.
-        for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"):
-            os.environ.setdefault(name, "1")
-    return threads
 
 
 if __name__ == "__main__":

@@ -120,8 +120,8 @@ def find_weights(weights: str | os.PathLike[str] | None, dtype: str | None = Non
         if path.is_file():
             return path
         raise WeightsError(
-            "no trained weights ship with this version: give a weights file "
-            "(--weights FILE; see 'Weights' in the README)"
+            f"the weights {name} are not in this copy of the package: install it again, or give a "
+            "weights file (--weights FILE)"
         )
     return Path(weights)
 
@@ -241,12 +241,26 @@ class Matting(Network):
             self._look, as_photo(image), dtype, refine=refine, refocus=refocus, numba=numba
         )
 
-    def _look(self, photo: Image.Image) -> NDArray[np.float32]:
-        """Return the network's alpha of an RGB image, (size, size) in [0, 1]."""
+    def look(self, photo: Image.Image) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return what the network sees of a photo, and its alpha, before that is enlarged.
+
+        Parameters
+        ----------
+        photo : PIL.Image.Image
+            RGB.
+
+        Returns
+        -------
+        seen : (size, size, 3) float32 array in [0, 1]
+        alpha : (size, size) float32 array in [0, 1]
+        """
         backend = self._engine.backend
-        prepared = network_input(photo, self.size, self.size)[np.newaxis]
-        x = self._arithmetic.from_photo(prepared, backend)
-        return self._arithmetic.to_alpha(self.forward(x)[0], backend)
+        seen = network_input(photo, self.size, self.size)
+        x = self._arithmetic.from_photo(seen[np.newaxis], backend)
+        return seen, self._arithmetic.to_alpha(self.forward(x)[0], backend)
+
+    def _look(self, photo: Image.Image) -> NDArray[np.float32]:
+        return self.look(photo)[1]
 
 
 def _again(stored: store.Weights, options: dict[str, Any]) -> Matting:

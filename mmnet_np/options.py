@@ -15,7 +15,7 @@ from .command import positive, printable
 from .shipped import DEFAULT, SHIPPED
 from .sources import STDIN
 
-__all__ = ["COMMAND", "SUFFIXES", "TRANSPARENT", "parse"]
+__all__ = ["COMMAND", "SUFFIXES", "TRANSPARENT", "add_model", "parse"]
 
 COMMAND = "mmnet-np"
 SUFFIXES = {"png": ".png", "webp": ".webp", "jpg": ".jpg", "tiff": ".tif"}
@@ -65,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_files(parser)
     _add_picture(parser)
-    _add_model(parser)
+    add_model(parser, "default: one a processor, each with a photo of its own")
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
     parser.add_argument("--version", action="version", version=f"mmnet-np {__version__}")
     return parser
@@ -137,7 +137,8 @@ def _add_picture(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_model(parser: argparse.ArgumentParser) -> None:
+def add_model(parser: argparse.ArgumentParser, threads: str) -> None:
+    """Add the options that say how mattes are computed; ``threads`` is the help of one of them."""
     group = parser.add_argument_group("how it is computed")
     add = group.add_argument
     which = group.add_mutually_exclusive_group()
@@ -145,9 +146,4 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     which.add_argument("--weights", metavar="FILE", help="a weights file of your own")
     add("--dtype", choices=tuple(DEFAULT), help="arithmetic; default: that of the weights")
     add("--backend", choices=("auto", "numpy", "numba"), default="auto", help="default: auto")
-    add(
-        "--threads",
-        metavar="N",
-        type=positive,
-        help="default: one a processor, each with a photo of its own",
-    )
+    add("--threads", metavar="N", type=positive, help=threads)

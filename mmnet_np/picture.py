@@ -26,6 +26,14 @@ class Style(NamedTuple):
     own_colours: bool = True
     """Whether the old background's colours are taken out of the person's edge."""
 
+    @property
+    def mode(self) -> str:
+        """Pillow's name of what the output's pixels are: ``"L"``, ``"RGB"`` or ``"RGBA"``."""
+        if self.output == "alpha":
+            return "L"
+        clear = self.output == "cutout" or (self.output == "composite" and self.background is None)
+        return "RGBA" if clear else "RGB"
+
     def behind(self, photo: Image.Image, alpha: NDArray[np.uint8]) -> Background | None:
         """Return the background of this photo: what is blurred is the photo as it was taken."""
         if self.output == "composite" and isinstance(self.background, Blur):

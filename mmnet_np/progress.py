@@ -24,8 +24,8 @@ class Progress:
 
     Parameters
     ----------
-    total : int
-        How many steps there are.
+    total : int or None
+        How many steps there are; None if nobody knows: then no time left is told.
     label : str
         What is being done, before the numbers.
     unit : str
@@ -46,7 +46,7 @@ class Progress:
 
     def __init__(
         self,
-        total: int,
+        total: int | None,
         label: str = "",
         *,
         unit: str = "images",
@@ -77,7 +77,7 @@ class Progress:
     def step(self, count: int = 1) -> None:
         """Say that ``count`` more steps are done."""
         self.done += count
-        if self._clock() - self._drawn >= _REDRAW or self.done >= self.total:
+        if self._clock() - self._drawn >= _REDRAW or self.done == self.total:
             self._draw()
 
     def pause(self) -> None:
@@ -88,12 +88,13 @@ class Progress:
     def line(self) -> str:
         """Give the line as it would be drawn now."""
         parts = [self.label] if self.label else []
-        parts.append(f"{self.done}/{self.total}")
+        parts.append(str(self.done) if self.total is None else f"{self.done}/{self.total}")
         passed = self._clock() - self._start
         if self.done and passed > 0:
             speed = self.done / passed
             parts.append(f"{speed:.3g} {self.unit}/s")
-            parts.append(f"{duration(max(0, self.total - self.done) / speed)} left")
+            if self.total is not None:
+                parts.append(f"{duration(max(0, self.total - self.done) / speed)} left")
         return "  ".join(parts)
 
     def _draw(self) -> None:

@@ -7,13 +7,14 @@ neither. Rows are independent in every kernel, so the split changes no bit of th
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from .errors import OptionError
 
-__all__ = ["Bands", "available_threads", "checked"]
+__all__ = ["Bands", "available_threads", "spread"]
 
 _SMALLEST_BAND = 8192
 """Output values below which a second thread costs more than it brings."""
@@ -26,18 +27,30 @@ def available_threads() -> int:
     return os.cpu_count() or 1
 
 
-def checked(threads: int) -> int:
-    """Return a number of threads; `OptionError` if it is out of all proportion."""
-    if not 1 <= threads <= 1024:
-        raise OptionError(f"threads is {threads}; it must be from 1 to 1024")
+def spread(asked: int | None, tasks: int) -> int:
+    """Return over how many threads to spread tasks: as many as asked for, or one a processor.
+
+    To be called before NumPy is imported. Raises OptionError as `Bands`.
+    """
+    threads = min(_number(asked), tasks)
+    if threads > 1 and "numpy" not in sys.modules:
+        # BLAS would add its own threads to each of ours; it reads this when it is loaded.
+        for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"):
+            os.environ.setdefault(name, "1")
     return threads
+
+
+def _number(asked: int | None) -> int:
+    if asked is not None and not 1 <= asked <= 1024:
+        raise OptionError(f"threads is {asked}; it must be from 1 to 1024")
+    return asked or available_threads()
 
 
 class Bands:
     """Runs a kernel over bands of rows on ``threads`` threads, the caller's being one of them."""
 
     def __init__(self, threads: int | None = None) -> None:
-        self.threads = available_threads() if threads is None else checked(threads)
+        self.threads = _number(threads)
         self._pool: ThreadPoolExecutor | None = None
         self._process = 0
 

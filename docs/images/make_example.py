@@ -39,7 +39,8 @@ def main() -> None:
     photo = open_photo(PHOTO)
     alpha = mmnet_np.load(options.weights, backend="numpy").predict(photo)
     matte = Image.fromarray(np.rint(alpha * 255).astype(np.uint8))
-    cut = mmnet_np.composite(photo, COLOUR, alpha)
+    own = mmnet_np.foreground(photo, alpha)
+    cut = mmnet_np.composite(own, COLOUR, alpha)
     side_by_side([photo, matte, cut]).save(options.out, quality=88)
     print(options.out)
 
