@@ -287,6 +287,20 @@ def test_wrong_types_are_named(weights_file, options, sentence):
     assert str(caught.value) == sentence
 
 
+@pytest.mark.parametrize(
+    ("weights", "dtype", "name"),
+    [
+        (None, None, "mmnet-1.00-256"),
+        (None, "int8", "mmnet-1.00-256-int8"),
+        ("mmnet-1.00-128", None, "mmnet-1.00-128"),
+        ("mmnet-1.00-128", "int8", "mmnet-1.00-128-int8"),
+        ("mmnet-1.00-128-int8", "int8", "mmnet-1.00-128-int8"),
+    ],
+)
+def test_a_dtype_chooses_among_the_packages_models(weights, dtype, name):
+    assert model_module.find_weights(weights, dtype).name == f"{name}.h5"
+
+
 @pytest.mark.parametrize("weights", [3, b"/tmp/w.h5", ["a"]])
 def test_weights_of_a_wrong_type(weights):
     with pytest.raises(WeightsError, match="it must be a path or a name"):
