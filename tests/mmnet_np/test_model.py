@@ -12,6 +12,7 @@ from mmnet_np import choice
 from mmnet_np.errors import ImageError, OptionError, WeightsError
 from mmnet_np.graph import build
 from mmnet_np.kernels import cache, jit
+from mmnet_np.model import find_weights
 from mmnet_np.spec import VARIANTS, Spec
 from mmnet_np.weights import store
 
@@ -298,7 +299,7 @@ def test_wrong_types_are_named(weights_file, options, sentence):
     ],
 )
 def test_a_dtype_chooses_among_the_packages_models(weights, dtype, name):
-    assert model_module.find_weights(weights, dtype).name == f"{name}.h5"
+    assert find_weights(weights, dtype).name == f"{name}.h5"
 
 
 @pytest.mark.parametrize("weights", [3, b"/tmp/w.h5", ["a"]])
