@@ -47,6 +47,8 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     args.transparent = args.output == "cutout" or args.background == TRANSPARENT
     if args.transparent and args.format == "jpg":
         parser.error("JPEG cannot hold transparency: choose another --format or a --background")
+    if args.out == "":
+        parser.error("-o is empty")
     if args.suffix is None:
         args.suffix = f"-{args.output}"
     elif "/" in args.suffix or os.sep in args.suffix:
