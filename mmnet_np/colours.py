@@ -24,7 +24,7 @@ __all__ = ["foreground"]
 
 Picture = TypeVar("Picture", Image.Image, NDArray[np.uint8])
 
-_SIDE = 640
+_SIDE = 320
 """Pixels of the longer side above which a photo is reduced for the estimate."""
 
 
