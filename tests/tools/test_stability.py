@@ -63,7 +63,7 @@ def test_the_background_stands_still_behind_the_person():
 
 
 def test_a_perfect_model_has_no_error_and_a_trembling_one_is_steadied(data, monkeypatch, capsys):
-    """Brightness is alpha: what noise does to it is flicker, and averages out where nothing moves."""
+    """Brightness is alpha: noise in it is flicker, which averages out where nothing moves."""
     install(monkeypatch, FakeModel())
     assert stability.main(["--data", str(data), "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
