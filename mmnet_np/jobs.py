@@ -115,6 +115,8 @@ def _check(job: Job, naming: Naming, photos: dict[str, str], taken: dict[str, st
         output_format(f"output{naming.suffix}", alpha=naming.transparent)
         return
     shown, where = printable(target), _absolute(target)
+    if naming.out is not None and not naming.folder and not target.suffix:
+        raise ImageError(f"{shown}: is no folder; a new one's name must end in /, a file's in .png")
     output_format(target, alpha=naming.transparent)
     if where in photos or _same(target, job.source):
         other = photos.get(where, job.source)

@@ -47,6 +47,8 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     args.transparent = args.output == "cutout" or args.background == TRANSPARENT
     if args.transparent and args.format == "jpg":
         parser.error("JPEG cannot hold transparency: choose another --format or a --background")
+    if args.out == "":
+        parser.error("-o is empty")
     if args.suffix is None:
         args.suffix = f"-{args.output}"
     elif "/" in args.suffix or os.sep in args.suffix:
@@ -59,6 +61,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=COMMAND,
+        usage="%(prog)s [options] IMG [IMG ...]",
         description="Cut people out of photos. The path of each file written is printed.",
     )
     _add_files(parser)
@@ -140,7 +143,10 @@ def add_model(parser: argparse.ArgumentParser, threads: str) -> None:
     group = parser.add_argument_group("how it is computed")
     add = group.add_argument
     which = group.add_mutually_exclusive_group()
-    which.add_argument("--model", choices=SHIPPED, help="a model of the package")
+    names = ", ".join(SHIPPED)
+    which.add_argument(
+        "--model", metavar="NAME", choices=SHIPPED, help=f"a model of the package: {names}"
+    )
     which.add_argument("--weights", metavar="FILE", help="a weights file of your own")
     add("--dtype", choices=tuple(DEFAULT), help="arithmetic; default: that of the weights")
     add("--backend", choices=("auto", "numpy", "numba"), default="auto", help="default: auto")

@@ -30,9 +30,9 @@ def available_threads() -> int:
 def spread(asked: int | None, tasks: int) -> int:
     """Return over how many threads to spread tasks: as many as asked for, or one a processor.
 
-    To be called before NumPy is imported.
+    To be called before NumPy is imported. Raises OptionError as `Bands`.
     """
-    threads = min(asked or available_threads(), tasks)
+    threads = min(_number(asked), tasks)
     if threads > 1 and "numpy" not in sys.modules:
         # BLAS would add its own threads to each of ours; it reads this when it is loaded.
         for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"):
@@ -40,13 +40,17 @@ def spread(asked: int | None, tasks: int) -> int:
     return threads
 
 
+def _number(asked: int | None) -> int:
+    if asked is not None and not 1 <= asked <= 1024:
+        raise OptionError(f"threads is {asked}; it must be from 1 to 1024")
+    return asked or available_threads()
+
+
 class Bands:
     """Runs a kernel over bands of rows on ``threads`` threads, the caller's being one of them."""
 
     def __init__(self, threads: int | None = None) -> None:
-        if threads is not None and not 1 <= threads <= 1024:
-            raise OptionError(f"threads is {threads}; it must be from 1 to 1024")
-        self.threads = threads or available_threads()
+        self.threads = _number(threads)
         self._pool: ThreadPoolExecutor | None = None
         self._process = 0
 

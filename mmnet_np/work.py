@@ -83,7 +83,9 @@ class Worker:
         self._overwrite, self._metadata = overwrite, metadata
         self._options = {"refine": refine, "refocus": refocus}
         self._stopped = threading.Event()
-        self._room = _Room(max(_PIXELS, int((available_memory() or 0) * _SHARE / _BYTES)))
+        memory = available_memory()
+        self._most = None if memory is None else memory // _BYTES
+        self._room = _Room(max(_PIXELS, int((self._most or 0) * _SHARE)))
 
     def run(self, jobs: list[Job], threads: int) -> Generator[Outcome, None, None]:
         """Do the jobs on so many threads, and give their outcomes in order.
@@ -106,7 +108,13 @@ class Worker:
 
     def _outcome(self, job: Job) -> Outcome:
         try:
-            with self._room.of(_pixels(job)):
+            pixels = _pixels(job)
+            if self._most is not None and pixels > self._most:  # the system would kill us all
+                raise ImageError(
+                    f"{job.source_name()}: has {pixels:,} pixels, but there is memory for no more"
+                    f" than {self._most:,}"
+                )
+            with self._room.of(pixels):
                 self._do(job)
         except (MMNetError, OSError, MemoryError) as error:
             if isinstance(error, BrokenPipeError):

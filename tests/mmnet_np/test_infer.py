@@ -344,6 +344,7 @@ def test_a_bug_keeps_its_traceback(photos, monkeypatch):
         ["a.jpg", "--format", "jpg", "--output", "composite", "--background", "transparent"],
         ["a.jpg", "--background", "transparent", "--output", "alpha"],
         ["a.jpg", "--suffix", "x/y"],
+        ["a.jpg", "-o", ""],
         ["a.jpg", "--overwrite", "--skip-existing"],
         ["a.jpg", "--model", "mmnet-9"],
         ["a.jpg", "--model", "mmnet-1.00-128", "--weights", "w.h5"],

@@ -125,6 +125,11 @@ def test_many_photos_do_not_fit_in_a_file(tree, fake, capsys, arguments):
     assert "takes one picture, but there are several photos" in capsys.readouterr().err
 
 
+def test_threads_out_of_all_proportion(tree, fake, capsys):
+    assert infer.main(["in", "-o", "out", "--threads", "100000"]) == 2
+    assert capsys.readouterr().err == "mmnet-np: threads is 100000; it must be from 1 to 1024\n"
+
+
 def test_metadata_is_kept_on_request(tmp_path, fake):
     path = tmp_path / "a.jpg"
     described = Image.Exif()

@@ -106,7 +106,7 @@ def test_two_photos_with_one_output():
     [
         ({"out": "me.jpg"}, "me.jpg: JPEG cannot hold transparency, use .png"),
         ({"out": "me.gif"}, "me.gif: the name must end in .png, .tif, .tiff, .webp, .jpg, .jpeg"),
-        ({"out": "me"}, "me: the name must end in .png, .tif, .tiff, .webp, .jpg, .jpeg"),
+        ({"out": "me"}, "me: is no folder; a new one's name must end in /, a file's in .png"),
         ({"out": "no/me.png"}, "no/me.png: there is no such folder"),
         ({"out": "-", "suffix": ".jpg"}, "output.jpg: JPEG cannot hold transparency, use .png"),
     ],

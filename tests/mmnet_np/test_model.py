@@ -12,6 +12,7 @@ from mmnet_np import choice
 from mmnet_np.errors import ImageError, OptionError, WeightsError
 from mmnet_np.graph import build
 from mmnet_np.kernels import cache, jit
+from mmnet_np.model import find_weights
 from mmnet_np.spec import VARIANTS, Spec
 from mmnet_np.weights import store
 
@@ -285,6 +286,20 @@ def test_wrong_types_are_named(weights_file, options, sentence):
     with pytest.raises(OptionError) as caught:
         mmnet_np.load(weights_file, **options)
     assert str(caught.value) == sentence
+
+
+@pytest.mark.parametrize(
+    ("weights", "dtype", "name"),
+    [
+        (None, None, "mmnet-1.00-256"),
+        (None, "int8", "mmnet-1.00-256-int8"),
+        ("mmnet-1.00-128", None, "mmnet-1.00-128"),
+        ("mmnet-1.00-128", "int8", "mmnet-1.00-128-int8"),
+        ("mmnet-1.00-128-int8", "int8", "mmnet-1.00-128-int8"),
+    ],
+)
+def test_a_dtype_chooses_among_the_packages_models(weights, dtype, name):
+    assert find_weights(weights, dtype).name == f"{name}.h5"
 
 
 @pytest.mark.parametrize("weights", [3, b"/tmp/w.h5", ["a"]])

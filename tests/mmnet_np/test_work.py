@@ -113,6 +113,15 @@ def test_with_more_memory_more_pixels_are(monkeypatch, memory, pixels):
     assert Worker(FakeModel(), Style("alpha"))._room._size == pixels
 
 
+def test_a_photo_beyond_all_memory_is_refused_before_it_is_decoded(jobs, monkeypatch):
+    monkeypatch.setattr(work, "available_memory", lambda: 20 * 48 * 32 - 1)
+    ((_, failure),) = Worker(FakeModel(), Style("alpha")).run(jobs[:1], 1)
+    assert failure == (
+        f"{jobs[0].source}: has 1,536 pixels, but there is memory for no more than 1,535"
+    )
+    assert not jobs[0].target.exists()
+
+
 @pytest.mark.parametrize("stop", ["close", "interrupt"])
 def test_when_stopped_no_photo_is_begun_and_all_files_are_whole(jobs, stop):
     begun = threading.Event()
