@@ -71,6 +71,7 @@ def foreground(image: Picture, alpha: NDArray, *, numba: bool | None = None) -> 
     for top, bottom in bands(height):
         rows, opacity = result[top:bottom], as_uint8(alpha[top:bottom])
         if numba:
+            opacity = np.require(opacity, requirements="W")  # kernels want it so
             kernels.shift(difference, factor, opacity, top, rows, 0, len(rows))
         else:
             kernels.shift_reference(difference, factor, opacity, top, rows)
