@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from .jit import kernel
 
-__all__ = ["estimate", "sweep", "sweep_reference"]
+__all__ = ["estimate", "shift", "shift_reference", "sweep", "sweep_reference"]
 
 SMOOTHNESS = 1e-5
 """r: what holds colours together where alpha is flat."""
@@ -115,6 +115,68 @@ def sweep(photo, alpha, old, new, start, stop):
             new[1, y, x, 0] = min(max(b0 + b * r0, zero), one)
             new[1, y, x, 1] = min(max(b1 + b * r1, zero), one)
             new[1, y, x, 2] = min(max(b2 + b * r2, zero), one)
+
+
+def shift_reference(
+    difference: NDArray[np.float32], factor: int, alpha: NDArray[np.uint8], first: int,
+    rows: NDArray[np.uint8],
+) -> None:  # fmt: skip
+    """Turn some rows of a photo into foreground: ``I + (1 - alpha) * (F - B)``, in NumPy.
+
+    Parameters
+    ----------
+    difference : (h, w, 3) float32 array
+        F - B of the photo reduced by ``factor``. It is sampled bilinearly; cell (i, j) has its
+        centre at (i + 1/2, j + 1/2).
+    factor : int
+    alpha : (n, W) uint8 array
+    first : int
+        Number of the first of these rows in the photo.
+    rows : (n, W, 3) uint8 array
+        Changed where alpha is neither 0 nor 255.
+    """
+    y, x = np.nonzero((alpha > 0) & (alpha < 255))
+    top, bottom, fy = _cells((y + first + 0.5) / factor - 0.5, difference.shape[0])
+    left, right, fx = _cells((x + 0.5) / factor - 0.5, difference.shape[1])
+    above = difference[top, left] * (1 - fx) + difference[top, right] * fx
+    below = difference[bottom, left] * (1 - fx) + difference[bottom, right] * fx
+    change = above * (1 - fy) + below * fy
+    change *= (255 - alpha[y, x]).astype(np.float32)[:, np.newaxis]
+    change += rows[y, x]
+    rows[y, x] = np.rint(np.clip(change, 0, 255))
+
+
+def _cells(at: NDArray[np.float64], size: int) -> tuple[NDArray, NDArray, NDArray[np.float32]]:
+    """Return the two samples around a position, and how far it is from the first."""
+    at = np.clip(at, 0, size - 1)
+    lower = at.astype(np.intp)
+    fraction = (at - lower).astype(np.float32)[:, np.newaxis]
+    return lower, np.minimum(lower + 1, size - 1), fraction
+
+
+@kernel("void(float32[:,:,::1], intp, uint8[:,::1], intp, uint8[:,:,::1], intp, intp)", "photo")
+def shift(difference, factor, alpha, first, rows, start, stop):
+    """Turn rows ``start`` to ``stop`` of those given into foreground; see `shift_reference`."""
+    height, width, _ = difference.shape
+    one = np.float32(1.0)
+    for n in range(start, stop):
+        v = min(max((n + first + 0.5) / factor - 0.5, 0.0), height - 1.0)
+        top = int(v)
+        bottom, fy = min(top + 1, height - 1), np.float32(v - top)
+        for x in range(rows.shape[1]):
+            a = alpha[n, x]
+            if 0 < a < 255:
+                h = min(max((x + 0.5) / factor - 0.5, 0.0), width - 1.0)
+                left = int(h)
+                right, fx = min(left + 1, width - 1), np.float32(h - left)
+                through = np.float32(255 - a)
+                for c in range(3):
+                    above = difference[top, left, c] * (one - fx) + difference[top, right, c] * fx
+                    below = (
+                        difference[bottom, left, c] * (one - fx) + difference[bottom, right, c] * fx
+                    )
+                    value = (above * (one - fy) + below * fy) * through + np.float32(rows[n, x, c])
+                    rows[n, x, c] = np.uint8(np.rint(min(max(value, 0.0), 255.0)))
 
 
 def estimate(

@@ -24,7 +24,7 @@ __all__ = ["foreground"]
 
 Picture = TypeVar("Picture", Image.Image, NDArray[np.uint8])
 
-_SIDE = 640
+_SIDE = 320
 """Pixels of the longer side above which a photo is reduced for the estimate."""
 
 
@@ -65,17 +65,16 @@ def foreground(image: Picture, alpha: NDArray, *, numba: bool | None = None) -> 
     height, width = photo_shape(image)
     check_alpha(alpha, height, width)
     photo = to_rgb(image) if isinstance(image, Image.Image) else Image.fromarray(image)
-    result = np.empty((height, width, 3), np.uint8)
-    difference, factor = _difference(photo, alpha, _has_kernels() if numba is None else numba)
+    result = np.array(photo)
+    numba = _has_kernels() if numba is None else numba
+    difference, factor = _difference(photo, alpha, numba)
     for top, bottom in bands(height):
-        result[top:bottom] = np.asarray(photo.crop((0, top, width, bottom)))
-        opacity = as_uint8(alpha[top:bottom])
-        rows, columns = np.nonzero((opacity > 0) & (opacity < 255))
-        through = (255 - opacity[rows, columns]) * np.float32(1 / 255)
-        change = _read(difference, (rows + top + 0.5) / factor, (columns + 0.5) / factor)
-        change *= through[:, np.newaxis] * np.float32(255)
-        change += result[top + rows, columns]
-        result[top + rows, columns] = np.rint(np.clip(change, 0, 255))
+        rows, opacity = result[top:bottom], as_uint8(alpha[top:bottom])
+        if numba:
+            opacity = np.require(opacity, requirements="W")  # kernels want it so
+            kernels.shift(difference, factor, opacity, top, rows, 0, len(rows))
+        else:
+            kernels.shift_reference(difference, factor, opacity, top, rows)
     if isinstance(image, np.ndarray):
         return result
     picture = Image.fromarray(result)
@@ -102,17 +101,3 @@ def _difference(photo: Image.Image, alpha: NDArray, numba: bool) -> tuple[NDArra
 
 def _sweep(photo: NDArray, alpha: NDArray, old: NDArray, new: NDArray) -> None:
     kernels.sweep(photo, alpha, old, new, 0, len(alpha))
-
-
-def _read(values: NDArray[np.float32], y: NDArray, x: NDArray) -> NDArray[np.float32]:
-    """Sample (h, w, 3) bilinearly at points; cell (i, j) has its centre at (i + 1/2, j + 1/2)."""
-    height, width, _ = values.shape
-    y = np.clip(y - 0.5, 0, height - 1)
-    x = np.clip(x - 0.5, 0, width - 1)
-    top, left = y.astype(np.intp), x.astype(np.intp)
-    bottom, right = np.minimum(top + 1, height - 1), np.minimum(left + 1, width - 1)
-    fy = (y - top).astype(np.float32)[:, np.newaxis]
-    fx = (x - left).astype(np.float32)[:, np.newaxis]
-    above = values[top, left] * (1 - fx) + values[top, right] * fx
-    below = values[bottom, left] * (1 - fx) + values[bottom, right] * fx
-    return above * (1 - fy) + below * fy

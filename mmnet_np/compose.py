@@ -130,13 +130,33 @@ def composite(foreground: Picture, background: Background, alpha: NDArray) -> Pi
 
 def _blend(front: NDArray[np.uint8], back: NDArray[np.uint8], alpha: NDArray) -> NDArray[np.uint8]:
     """Equation 1 on a band: (h, w, 3), (h, w, 3) or (3,), (h, w) to (h, w, 3) uint8, rounded."""
-    weight = alpha.astype(np.float32)
     if alpha.dtype == np.uint8:
-        weight /= 255
-    weight = np.clip(weight, 0, 1)[:, :, np.newaxis]
+        return _blend_integers(front, back, alpha)
+    weight = np.clip(alpha.astype(np.float32), 0, 1)[:, :, np.newaxis]
     mixed = front.astype(np.float32)
     mixed -= back
     mixed *= weight
     mixed += back
     mixed += 0.5
     return mixed.astype(np.uint8)
+
+
+def _blend_integers(
+    front: NDArray[np.uint8], back: NDArray[np.uint8], alpha: NDArray[np.uint8]
+) -> NDArray[np.uint8]:
+    """As `_blend`, four times as fast: all rows in one dimension, and no intermediate above 2**16.
+
+    A half cannot occur, and the nearest to t / 255 is (u + u // 256) // 256 with u = t + 128, for
+    every t up to 255 * 255.
+    """
+    shape, length = front.shape, alpha.shape[1] * 3
+    weight = np.repeat(alpha, 3, axis=1).astype(np.uint16)
+    mixed = front.reshape(-1, length) * weight
+    np.subtract(255, weight, out=weight)
+    weight *= np.broadcast_to(back, shape).reshape(-1, length)
+    mixed += weight
+    mixed += 128
+    np.right_shift(mixed, 8, out=weight)
+    mixed += weight
+    mixed >>= 8
+    return mixed.astype(np.uint8).reshape(shape)

@@ -186,3 +186,21 @@ def foreground_sweep(photo, alpha, old, smoothness):
             best = np.linalg.lstsq(np.array(rows), np.array(wanted), rcond=None)[0]
             out[:, y, x] = np.clip(best, 0, 1)
     return out
+
+
+def foreground_shift(difference, factor, alpha, first, rows):
+    """difference (h, w, 3), alpha (n, W) and rows (n, W, 3) uint8: I + (1 - alpha) * (F - B)."""
+    height, width, _ = difference.shape
+    out = rows.astype(np.float64)
+    for n in range(len(rows)):
+        for x in range(rows.shape[1]):
+            v = min(max((n + first + 0.5) / factor - 0.5, 0), height - 1)
+            h = min(max((x + 0.5) / factor - 0.5, 0), width - 1)
+            total = np.zeros(3)
+            for i in range(height):
+                for j in range(width):
+                    share = max(0, 1 - abs(i - v)) * max(0, 1 - abs(j - h))
+                    total += share * difference[i, j]
+            if 0 < alpha[n, x] < 255:
+                out[n, x] += (255 - int(alpha[n, x])) * total
+    return np.clip(out, 0, 255)

@@ -101,7 +101,8 @@ class Encoder:
         self._child = Child(arguments, str(path), writes=False)
         padded = replace(form, height=form.height + self._pad[0], width=form.width + self._pad[1])
         try:
-            self._writer = NutWriter(self._child.pipe, padded)
+            rate = source.rate if source else 1 / form.time_base
+            self._writer = NutWriter(self._child.pipe, padded, rate)
         except BaseException as error:
             self._child.kill()
             if isinstance(error, OSError):

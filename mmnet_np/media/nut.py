@@ -20,6 +20,7 @@ __all__ = [
     "CODES",
     "FILE_ID",
     "FOURCC",
+    "INFO",
     "MAIN",
     "STREAM",
     "SYNC",
@@ -30,11 +31,16 @@ __all__ = [
 ]
 
 FILE_ID = b"nut/multimedia container\0"
-MAIN, STREAM, SYNC = (
+MAIN, STREAM, INFO, SYNC = (
     int.from_bytes(b"N" + letter, "big") << 48 | low
-    for letter, low in ((b"M", 0x7A561F5F04AD), (b"S", 0x11405BF2F9DB), (b"K", 0xE4ADEECA4569))
+    for letter, low in (
+        (b"M", 0x7A561F5F04AD),
+        (b"S", 0x11405BF2F9DB),
+        (b"I", 0xAB68B596BA78),
+        (b"K", 0xE4ADEECA4569),
+    )
 )
-"""Start codes of the main header, of a stream's header and of the mark before a frame."""
+"""Start codes: of the main header, a stream's header, what is told of it, the mark of a frame."""
 
 FOURCC = {1: b"Y800", 3: b"RGB\x18", 4: b"RGBA"}
 """What ffmpeg calls raw frames of 1, 3 and 4 bytes a pixel."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import BinaryIO
 
 import numpy as np
 
 from .frames import Format, Frame
-from .nut import CODES, FILE_ID, FOURCC, MAIN, STREAM, SYNC, Flag, crc, unsigned
+from .nut import CODES, FILE_ID, FOURCC, INFO, MAIN, STREAM, SYNC, Flag, crc, unsigned
 
 __all__ = ["NutWriter"]
 
@@ -27,11 +28,15 @@ class NutWriter:
     stream : binary file
         Headers are written at once.
     form : Format
+    rate : Fraction, optional
+        About how many frames a second come. ffmpeg takes from it how long the last one is shown.
     """
 
-    def __init__(self, stream: BinaryIO, form: Format) -> None:
+    def __init__(self, stream: BinaryIO, form: Format, rate: Fraction | None = None) -> None:
         self._stream = stream
         stream.write(FILE_ID + _packet(MAIN, _main(form)) + _packet(STREAM, _stream(form)))
+        if rate is not None:
+            stream.write(_packet(INFO, _info(rate)))
 
     def write(self, frame: Frame) -> None:
         """Write a frame; its time must not be negative.
@@ -75,3 +80,11 @@ def _stream(form: Format) -> bytes:
     # one; no flags; no data for the decoder. After the size: no statement on the colours.
     after = [0, 0, 0, 0, 0, 0, form.width, form.height, *form.aspect, 0]
     return b"".join(map(unsigned, before)) + fourcc + b"".join(map(unsigned, after))
+
+
+def _info(rate: Fraction) -> bytes:
+    """Tell the rate, under the name that ffmpeg uses."""
+    name, value = b"r_frame_rate", f"{rate.numerator}/{rate.denominator}".encode()
+    stream, chapter, text = 1, 0, 2  # the first stream, no chapter; a value that is text
+    before = [stream, chapter, 0, 0, 1, len(name)]  # from time 0, of no length; one value
+    return b"".join(map(unsigned, before)) + name + bytes([text]) + unsigned(len(value)) + value

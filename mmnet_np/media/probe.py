@@ -44,6 +44,8 @@ class VideoFile:
         Seconds a unit of the frames' times lasts.
     start : Fraction
         Seconds at which the file's first picture or sound is.
+    rate : Fraction or None
+        Frames a second, on the average.
     frames : int or None
         About how many frames there are, if that is known without reading them.
     colour : Colour
@@ -54,6 +56,7 @@ class VideoFile:
     path: Path
     time_base: Fraction
     start: Fraction = Fraction(0)
+    rate: Fraction | None = None
     frames: int | None = None
     colour: Colour = field(default_factory=Colour)
     audio: tuple[str, ...] = ()
@@ -91,6 +94,7 @@ def probe(path: Path) -> VideoFile:
         path,
         Fraction(video["time_base"]),
         max(Fraction(0), _fraction(found["format"].get("start_time")) or Fraction(0)),
+        _fraction(video.get("avg_frame_rate")) or None,
         _frames(video, found["format"]),
         Colour(*(_said(video.get(f"color_{key}")) for key in ("space", "primaries", "transfer"))),
         tuple(

@@ -81,3 +81,30 @@ def test_against_pymatting():
     ours, _ = foreground.estimate(photo.astype(np.float32), alpha)
     assert error(ours) < 1.2 * error(theirs)
     assert error(ours) < 0.2 * error(photo)
+
+
+def shifted_by_numba(difference, factor, alpha, first, rows):
+    half = len(rows) // 2
+    for start, stop in ((0, half), (half, len(rows))):
+        foreground.shift(difference, factor, alpha, first, rows, start, stop)
+
+
+SHIFTS = [foreground.shift_reference, pytest.param(shifted_by_numba, marks=needs_numba)]
+
+
+@pytest.mark.parametrize("shift", SHIFTS)
+@given(st.integers(1, 4), st.integers(1, 4), st.integers(1, 5), st.integers(0, 9), seeds)
+def test_rows_become_foreground(shift, height, width, factor, first, seed):
+    """Any rows of a photo that is up to a cell smaller than the estimate's cells cover."""
+    rng = np.random.default_rng(seed)
+    difference = rng.uniform(-1, 1, (height, width, 3)).astype(np.float32)
+    size = rng.integers(1, 6), max(1, width * factor - int(rng.integers(factor)))
+    alpha = rng.choice(np.arange(256, dtype=np.uint8), size)
+    alpha[rng.random(size) < 0.5] = rng.choice([0, 255])
+    rows = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
+    before = rows.copy()
+    shift(difference, factor, alpha, first, rows)
+    expected = naive.foreground_shift(difference, factor, alpha, first, before)
+    assert np.abs(rows - expected).max() <= 0.5 + 1e-4
+    whole = (alpha == 0) | (alpha == 255)
+    assert (rows[whole] == before[whole]).all()

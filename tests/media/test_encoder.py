@@ -93,6 +93,18 @@ def test_odd_sizes(tmp_path, suffix):
     assert np.abs(again[:, even[0] - 1, :33] - pixels[:, -1]).mean() < 10
 
 
+@pytest.mark.parametrize("size", [(32, 24), (1280, 720)])
+def test_the_last_frame_is_shown_as_long_as_the_others(tmp_path, size):
+    """Of large frames ffmpeg reads too few ahead to find the rate by itself."""
+    path = tmp_path / "a.mp4"
+    source = VideoFile(tmp_path, Fraction(1, 30000), rate=Fraction(30000, 1001))
+    encode(
+        path, np.zeros((4, *size[::-1], 3), np.uint8), source, [0, 1, 2, 3], Fraction(1001, 30000)
+    )
+    stream = probed(path, "stream=duration,avg_frame_rate,nb_frames")["streams"][0]
+    assert stream == {"duration": "0.133467", "avg_frame_rate": "30000/1001", "nb_frames": "4"}
+
+
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
 def test_uneven_times_are_kept(tmp_path, suffix):
     path = tmp_path / f"a{suffix}"

@@ -45,6 +45,16 @@ def test_what_is_not_mixed_is_not_touched(numba):
     assert (found[~whole] != photo[~whole]).any()
 
 
+@pytest.mark.parametrize("numba", BACKENDS)
+@pytest.mark.parametrize("kind", [np.uint8, np.float32])
+def test_what_may_only_be_read(numba, kind):
+    photo, alpha, _ = mixture()
+    locked = (alpha if kind is np.uint8 else alpha / np.float32(255)).copy()
+    locked.flags.writeable = photo.flags.writeable = False
+    found = mmnet_np.foreground(photo, locked, numba=numba)
+    assert (found == mmnet_np.foreground(photo.copy(), alpha, numba=numba)).all()
+
+
 def test_images_and_arrays_floats_and_bytes():
     photo, alpha, _ = mixture()
     by_array = mmnet_np.foreground(photo, alpha)

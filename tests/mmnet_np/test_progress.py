@@ -56,6 +56,14 @@ def test_hours_left():
     assert progress.line() == "1/10000  0.1 images/s  27:46:30 left"
 
 
+def test_where_nobody_knows_how_many_come():
+    terminal, clock = Terminal(), Clock()
+    with Progress(None, unit="frames", stream=terminal, clock=clock) as progress:
+        clock.now += 10
+        progress.step(250)
+    assert terminal.lines() == ["0", "250  25 frames/s"]
+
+
 def test_redraws_no_more_than_ten_times_a_second():
     terminal, clock = Terminal(), Clock()
     with Progress(1000, stream=terminal, clock=clock) as progress:
