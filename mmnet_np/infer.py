@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from .command import guarded, printable
 from .errors import OptionError
+from .media.ending import ended_as_by_ctrl_c
 from .options import COMMAND, SUFFIXES, parse
 from .report import Report
 from .threads import spread
@@ -39,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     -------
     int
         0 when every photo was done, 1 when something failed, 2 when an option cannot be
-        used, 130 after Ctrl-C.
+        used, 130 after Ctrl-C or another signal to end.
 
     Raises
     ------
@@ -47,7 +48,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         From argparse: code 2 for wrong options, 0 for ``--help`` and ``--version``.
     """
     args = parse(argv)
-    return guarded(COMMAND, lambda: _run(args))
+    with ended_as_by_ctrl_c():
+        return guarded(COMMAND, lambda: _run(args))
 
 
 def _run(args: argparse.Namespace) -> int:

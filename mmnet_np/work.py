@@ -7,7 +7,6 @@ is bounded by the photos' pixels, not by their number. Outcomes come in the orde
 
 from __future__ import annotations
 
-import signal
 import sys
 import tempfile
 import threading
@@ -102,8 +101,7 @@ class Worker:
                     yield future.result()
             except BaseException:
                 self._stopped.set()
-                with _uninterrupted():
-                    pool.shutdown(wait=True, cancel_futures=True)
+                pool.shutdown(wait=True, cancel_futures=True)
                 raise
 
     def _outcome(self, job: Job) -> Outcome:
@@ -195,16 +193,3 @@ def _readable(source: str) -> Iterator[str | BinaryIO]:
             raise ImageError("standard input: is empty")
         file.seek(0)
         yield file
-
-
-@contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """Ignore Ctrl-C meanwhile: a second one would not let files be finished."""
-    before = None
-    with suppress(ValueError):  # only the main thread hears of it anyway
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        if before is not None:
-            signal.signal(signal.SIGINT, before)

@@ -1,4 +1,4 @@
-"""How a command that has children ends: whatever the signal, as after Ctrl-C, and only once."""
+"""How a command ends: whatever the signal, as after Ctrl-C, and only once."""
 
 from __future__ import annotations
 
@@ -21,6 +21,10 @@ class _Wish:
     postponed = 0
 
 
+def _ignore(number: int, frame: FrameType | None) -> None:
+    """Do nothing."""
+
+
 @contextmanager
 def ended_as_by_ctrl_c() -> Iterator[None]:
     """Raise `KeyboardInterrupt` at the first of SIGINT, SIGTERM and SIGHUP, and ignore the others.
@@ -33,8 +37,8 @@ def ended_as_by_ctrl_c() -> Iterator[None]:
     heard = [n for n, handler in before.items() if handler not in (signal.SIG_IGN, None)]
 
     def end(number: int, frame: FrameType | None) -> None:
-        for each in heard:
-            signal.signal(each, signal.SIG_IGN)
+        for each in heard:  # not SIG_IGN: Python complains of one that has arrived already
+            signal.signal(each, _ignore)
         if _Wish.postponed:
             _Wish.pending = True
         else:

@@ -3,10 +3,10 @@
 import io
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import hostile_images
@@ -377,11 +377,15 @@ def test_a_damaged_background_stops_all(photos, fake, tmp_path, capsys):
 @pytest.mark.parametrize("option", ["--help", "--version"])
 @pytest.mark.parametrize("module", ["mmnet_np.infer", "mmnet_np"])
 def test_help_and_version_answer_at_once(module, option):
+    def used():  # of the processor, by children: the clock on the wall counts others' work too
+        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return usage.ru_utime + usage.ru_stime
+
     seconds = []
     for _ in range(3):
-        start = time.monotonic()
+        start = used()
         done = run(option, command=[sys.executable, "-m", module])
-        seconds.append(time.monotonic() - start)
+        seconds.append(used() - start)
         assert done.returncode == 0
         assert done.stderr == b""
     assert (__version__ if option == "--version" else "--background").encode() in done.stdout
@@ -456,10 +460,12 @@ def start(weights_file, many, out):
     )
 
 
-def test_ctrl_c_in_the_middle(weights_file, many, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_to_end_in_the_middle(weights_file, many, tmp_path, number):
     process = start(weights_file, many, tmp_path / "out")
     process.stdout.readline()
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
+    process.send_signal(signal.SIGINT)  # the impatient do not get half a file either
     _, err = process.communicate(timeout=30)
     assert (process.returncode, err) == (130, b"")
     written = files(tmp_path / "out")
