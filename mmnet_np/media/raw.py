@@ -141,8 +141,12 @@ class RawSink:
             Nobody reads (`BrokenPipeError`), or the disk is full.
         """
         view = memoryview(np.ascontiguousarray(frame.pixels)).cast("B")
-        while view:
-            view = view[os.write(self._descriptor, view) :]
+        try:
+            while view:
+                view = view[os.write(self._descriptor, view) :]
+        except OSError as error:
+            error.filename = "standard output"
+            raise
 
     def close(self) -> None:
         """Do nothing: the descriptor is somebody else's."""
