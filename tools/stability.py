@@ -120,7 +120,7 @@ def measure(
             found = []
             for seed, pair in enumerate(chosen):
                 shots = list(filmed(open_photo(pair.image), open_mask(pair.mask), motion, seed))
-                truths = np.stack([shot.truth for shot in shots]) / np.float32(255)
+                truths = np.stack([shot.truth for shot in shots]) / 255
                 moved = _moved(truths)
                 found.append(
                     [
@@ -141,7 +141,7 @@ def measure(
     return figures
 
 
-def _mattes(model: Matting, frames: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
+def _mattes(model: Matting, frames: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float64]]:
     """Return the mattes of a clip, (T, h, w) in [0, 1], without and with stabilization."""
     import numpy as np
 
@@ -156,10 +156,10 @@ def _mattes(model: Matting, frames: Sequence[NDArray[np.uint8]]) -> list[NDArray
         seen = matter.look(Frame(number, pixels))
         plain.append(matter.picture(seen).pixels[..., 0])
         steady.append(matter.picture(matter.steady(seen)).pixels[..., 0])
-    return [np.stack(mattes) / np.float32(255) for mattes in (plain, steady)]
+    return [np.stack(mattes) / 255 for mattes in (plain, steady)]
 
 
-def _moved(truths: NDArray[np.float32]) -> NDArray[np.bool_]:
+def _moved(truths: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Return where an edge has just moved, (T, h, w): there a lag would show."""
     import numpy as np
 
@@ -171,7 +171,7 @@ def _moved(truths: NDArray[np.float32]) -> NDArray[np.bool_]:
 
 
 def _mean_where(
-    where: NDArray[np.bool_], alphas: NDArray[np.float32], truths: NDArray[np.float32]
+    where: NDArray[np.bool_], alphas: NDArray[np.float64], truths: NDArray[np.float64]
 ) -> float:
     import numpy as np
 

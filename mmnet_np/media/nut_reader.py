@@ -125,7 +125,7 @@ class NutReader:
         known = self._headers[header]
         pixels = np.empty(size, np.uint8)
         pixels[: len(known)] = np.frombuffer(known, np.uint8)
-        self._fill(memoryview(pixels)[len(known) :])
+        self._fill(memoryview(pixels)[len(known) :])  # type: ignore[arg-type]
         return Frame(time, pixels.reshape(self.form.shape))
 
     def _time(self, coded: int) -> int:

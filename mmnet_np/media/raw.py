@@ -99,7 +99,7 @@ class RawSource:
         number = 0
         while True:
             rows = np.empty((height, self._stride), np.uint8)
-            got = self._fill(memoryview(rows).cast("B"))
+            got = self._fill(memoryview(rows.reshape(-1)))  # type: ignore[arg-type]
             if got < rows.size:
                 if got and not self._live:
                     raise VideoError(f"{self._name}: ends within frame {number + 1}")
@@ -140,9 +140,14 @@ class RawSink:
         OSError
             Nobody reads (`BrokenPipeError`), or the disk is full.
         """
-        view = memoryview(np.ascontiguousarray(frame.pixels)).cast("B")
-        while view:
-            view = view[os.write(self._descriptor, view) :]
+        pixels = np.ascontiguousarray(frame.pixels).reshape(-1)
+        view = memoryview(pixels)  # type: ignore[arg-type]
+        try:
+            while view:
+                view = view[os.write(self._descriptor, view) :]
+        except OSError as error:
+            error.filename = "standard output"
+            raise
 
     def close(self) -> None:
         """Do nothing: the descriptor is somebody else's."""

@@ -636,6 +636,26 @@ def test_a_reader_that_has_seen_enough(weights_file):
         process.stdin.close()
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
+def test_a_standard_output_that_takes_nothing(weights_file):
+    options = ["--raw", "4x4", "--weights", weights_file, "--backend", "numpy"]
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [*COMMAND, "-", "-", *options], input=bytes(48), stdout=full, stderr=subprocess.PIPE,
+            timeout=SECONDS, check=False, cwd=ROOT, env=ENVIRONMENT,
+        )  # fmt: skip
+    said = b"mmnet_np.video: standard output: No space left on device\n"
+    assert (done.returncode, done.stderr) == (1, said)
+
+
+def test_nothing_heavy_is_imported_before_it_is_needed():
+    program = "import sys, mmnet_np.video; print({'numpy', 'PIL', 'numba'} & set(sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, check=True, cwd=ROOT, timeout=SECONDS
+    )
+    assert done.stdout == b"set()\n"
+
+
 def test_a_terminal_is_no_place_for_frames(monkeypatch, fake, capsys):
     class Terminal(io.StringIO):
         def isatty(self):
