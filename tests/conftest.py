@@ -1,5 +1,6 @@
 """Fixtures that all tests share, and what is said about data that is not here."""
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,10 @@ from mmnet_np.weights import store
 # A first call compiles and a busy machine is slow: time limits belong to the tests that measure.
 settings.register_profile("mmnet", deadline=None)
 settings.load_profile("mmnet")
+
+# A shell lets what it runs in the background ignore Ctrl-C, and every child would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared" / "data"
