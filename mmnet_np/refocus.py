@@ -54,7 +54,8 @@ def closer(alpha: NDArray[np.float32], height: int, width: int) -> Box | None:
     Returns
     -------
     Box or None
-        None where nobody is found, or the person fills the photo anyway.
+        None where nobody is found, where the person fills the photo anyway, or where the part has
+        fewer pixels than the network sees, so that a second look would show it nothing new.
     """
     inside = alpha > 0.5
     if np.count_nonzero(inside) < _SMALLEST:
@@ -63,7 +64,8 @@ def closer(alpha: NDArray[np.float32], height: int, width: int) -> Box | None:
     left, right = _extent(inside.sum(axis=0), width)
     upper, lower = _widened(upper, lower, (right - left) / _WIDEST, height)
     left, right = _widened(left, right, (lower - upper) * _NARROWEST, width)
-    if (right - left) * (lower - upper) > _LARGEST * width * height:
+    area = (right - left) * (lower - upper)
+    if area > _LARGEST * width * height or area < alpha.size:
         return None
     return Box(left, upper, right, lower)
 

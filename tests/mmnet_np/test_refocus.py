@@ -37,7 +37,13 @@ def test_the_part_is_not_much_narrower_or_wider_than_a_portrait(alpha, expected)
 
 
 def test_the_part_ends_where_the_photo_does():
-    assert closer(spot(60, 100, 0, 30), 100, 100) == Box(0, 56, 33, 100)
+    assert closer(spot(60, 100, 0, 30), 400, 400) == Box(0, 224, 132, 400)
+
+
+def test_the_part_must_have_something_to_show():
+    alpha = spot(40, 60, 20, 60)  # the part is 0.48 of the photo's width, 0.4 of its height
+    assert closer(alpha, 220, 220) is None
+    assert closer(alpha, 240, 240) == Box(38, 72, 154, 169)
 
 
 def test_stray_spots_do_not_count():
