@@ -241,21 +241,25 @@ class Matting(Network):
             self._look, as_photo(image), dtype, refine=refine, refocus=refocus, numba=numba
         )
 
-    def look(self, photo: Image.Image) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def look(
+        self, photo: Image.Image, shape: tuple[int, int] | None = None
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return what the network sees of a photo, and its alpha, before that is enlarged.
 
         Parameters
         ----------
         photo : PIL.Image.Image
             RGB.
+        shape : (int, int), optional
+            Height and width of the input, multiples of 16; by default `size` both.
 
         Returns
         -------
-        seen : (size, size, 3) float32 array in [0, 1]
-        alpha : (size, size) float32 array in [0, 1]
+        seen : (height, width, 3) float32 array in [0, 1]
+        alpha : (height, width) float32 array in [0, 1]
         """
         backend = self._engine.backend
-        seen = network_input(photo, self.size, self.size)
+        seen = network_input(photo, *(shape or (self.size, self.size)))
         x = self._arithmetic.from_photo(seen[np.newaxis], backend)
         return seen, self._arithmetic.to_alpha(self.forward(x)[0], backend)
 

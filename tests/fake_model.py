@@ -13,7 +13,7 @@ class FakeModel:
     def predict_uint8(self, image, *, refine=True, refocus=False):
         return np.asarray(image.convert("L"))
 
-    def look(self, photo):
+    def look(self, photo, shape=None):
         return np.asarray(photo, np.float32) / 255, self.predict(photo)
 
     def predict(self, image, *, refine=True, refocus=False):

@@ -11,7 +11,7 @@ from PIL import Image
 from mmnet_np import composite, cutout, foreground
 from mmnet_np.background import Blur
 from mmnet_np.media.frames import Format, Frame
-from mmnet_np.media.matter import Matter
+from mmnet_np.media.matter import Matter, input_shape
 from mmnet_np.picture import Style
 
 FORM = Format(40, 30, 3, Fraction(1, 25), (4, 3))
@@ -85,6 +85,39 @@ def test_steady_or_not():
 
     assert (plain[0] == steady[0]).all()
     assert changes(steady) < 0.3 * changes(plain)
+
+
+@pytest.mark.parametrize(
+    ("form", "size", "shape"),
+    [
+        (Format(1920, 1080), 256, (192, 336)),
+        (Format(1920, 1080), 128, (96, 176)),
+        (Format(640, 480), 256, (224, 288)),
+        (Format(720, 720), 256, (256, 256)),
+        (Format(1080, 1920), 128, (128, 128)),  # a portrait, as the network knows them
+        (Format(5000, 100), 256, (160, 400)),
+        (Format(100, 5000), 16, (16, 16)),
+        (Format(5000, 100), 16, (16, 32)),
+        (Format(1440, 1080, aspect=(4, 3)), 256, (192, 336)),  # as HDV has it
+        (Format(1920, 1080, aspect=(0, 1)), 256, (192, 336)),
+    ],
+)
+def test_wide_frames_are_seen_in_their_own_shape(form, size, shape):
+    assert input_shape(form, size) == shape
+
+
+def test_the_network_is_asked_for_that_shape():
+    asked = []
+
+    class Asked(FakeModel):
+        def look(self, photo, shape=None):
+            asked.append(shape)
+            return super().look(photo)
+
+    form = Format(160, 90)
+    matter = Matter(Asked(), Style("alpha"), form, refine=False, stabilize=False)
+    matter.look(Frame(0, scenes(1, 160, 90)[0]))
+    assert asked == [(192, 336)]
 
 
 @pytest.mark.parametrize("refine", [True, False])

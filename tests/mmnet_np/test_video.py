@@ -364,7 +364,7 @@ def test_a_file_that_comes_in_between_is_not_replaced(film, tmp_path, monkeypatc
     out = tmp_path / "out.mp4"
 
     class Slow(FakeModel):
-        def look(self, photo):
+        def look(self, photo, shape=None):
             out.write_bytes(b"somebody else's")
             return super().look(photo)
 
@@ -403,7 +403,7 @@ def test_a_failing_model(film, tmp_path, monkeypatch, capsys, step, error):
     class Failing(FakeModel):
         calls = 0
 
-        def look(self, photo):
+        def look(self, photo, shape=None):
             self.calls += 1
             if self.calls == 5:
                 raise error
@@ -426,7 +426,7 @@ def test_a_killed_ffmpeg(fake, tmp_path, monkeypatch, capsys, victim):
     class Killing(FakeModel):
         killed = False
 
-        def look(self, photo):
+        def look(self, photo, shape=None):
             if not self.killed:
                 for child in children():
                     words = Path(f"/proc/{child}/cmdline").read_bytes().decode().split("\0")
@@ -447,7 +447,7 @@ def test_a_bug_keeps_its_traceback(film, tmp_path, monkeypatch):
     path, _ = film
 
     class Broken(FakeModel):
-        def look(self, photo):
+        def look(self, photo, shape=None):
             raise ZeroDivisionError("a bug")
 
     install(monkeypatch, Broken())
@@ -466,7 +466,7 @@ def test_signals_in_this_process(film, tmp_path, monkeypatch, capsys, number):
     class Interrupted(FakeModel):
         calls = 0
 
-        def look(self, photo):
+        def look(self, photo, shape=None):
             self.calls += 1
             if self.calls == 4:
                 os.kill(os.getpid(), number)
@@ -589,7 +589,7 @@ def test_dropped_frames_are_counted(monkeypatch, tmp_path, capfd):
     through = threading.Event()
 
     class Busy(FakeModel):
-        def look(self, photo):
+        def look(self, photo, shape=None):
             assert through.wait(SECONDS)
             return super().look(photo)
 
