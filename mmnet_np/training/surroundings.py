@@ -91,7 +91,9 @@ def patch(source: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
             down = min(height, (row + 1) * _STRIDE - _STRIDE + 1)
             across = min(width, int(widths[row]) * _STRIDE - _STRIDE + 1)
             found = source[:down, :across] if from_left else source[:down, width - across :]
-    return found if best * 25 >= occupied.size else None
+    # Of the photo's pixels: where few cells were looked at, a patch is much smaller than its cells.
+    large = found is not None and 25 * found.shape[0] * found.shape[1] >= height * width
+    return found if large else None
 
 
 def plate(source: NDArray[np.uint8]) -> NDArray[np.uint8]:
